@@ -1,0 +1,35 @@
+/**
+ * The one error for a bad option. Constructors throw it, layers die with it; it never reaches an error channel, because a
+ * wrong option is a mistake in the program and not something that happens to a call.
+ *
+ * @since 0.1.0
+ */
+import { Data } from "effect"
+
+/**
+ * Says which option was refused, which value it had and which values are allowed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidOption extends Data.TaggedError("InvalidOption")<{
+  readonly option: string
+  readonly value: unknown
+  readonly allowed: string
+}> {
+  override get message(): string {
+    return `${this.option} must be ${this.allowed}, but it is ${print(this.value)}`
+  }
+}
+
+const print = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value)
+  if (typeof value === "object" && value !== null) {
+    try {
+      return JSON.stringify(value) ?? String(value)
+    } catch {
+      return Object.prototype.toString.call(value)
+    }
+  }
+  return String(value)
+}

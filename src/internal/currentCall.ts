@@ -1,0 +1,78 @@
+// What a nested call must know of the calls around it: one Reference, of which Attempt, Deadline and Idempotency are views.
+import { Context, Effect } from "effect"
+import type { Fiber } from "effect"
+import type { Budget } from "./budget.ts"
+import type { AttemptKind } from "./events.ts"
+
+/** A deadline in force. `at` is monotonic milliseconds of the Clock; `owner` is whoever set it, and raises it. */
+export interface DeadlineInForce {
+  readonly at: number
+  readonly owner: string | undefined
+}
+
+/** Whether the call or region still runs. A fiber forked as a daemon outlives its call, and must not see it any more. */
+export interface Life {
+  live: boolean
+}
+
+export interface Frame {
+  readonly life: Life
+  readonly parent: Frame | undefined
+  readonly policy: string | undefined
+  readonly attempt: number
+  readonly kind: AttemptKind
+  readonly lastError: unknown
+  readonly deadline: DeadlineInForce | undefined
+  readonly idempotencyKey: string | undefined
+  /** The budgets of the policies and tasks around, each once. */
+  readonly budgets: ReadonlyArray<Budget>
+  /** The budgets of the tasks around: every retry below draws from each of them. */
+  readonly tasks: ReadonlyArray<Budget>
+}
+
+export const CurrentCall = Context.Reference<Frame | undefined>("effect-resilience/CurrentCall", {
+  defaultValue: () => undefined
+})
+
+/** The innermost frame that still runs. */
+export const currentFrame = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined => {
+  let frame = fiber.getRef(CurrentCall)
+  while (frame !== undefined && !frame.life.live) frame = frame.parent
+  return frame
+}
+
+/** Outside every policy: the first attempt of nothing in particular. */
+const outside: Omit<Frame, "life" | "parent"> = {
+  policy: undefined,
+  attempt: 1,
+  kind: "first",
+  lastError: undefined,
+  deadline: undefined,
+  idempotencyKey: undefined,
+  budgets: [],
+  tasks: []
+}
+
+/** A frame like the one around it, but for `change`. */
+export const derive = (
+  parent: Frame | undefined,
+  life: Life,
+  change: Partial<Omit<Frame, "life" | "parent">>
+): Frame => ({ ...(parent ?? outside), ...change, life, parent })
+
+/** Runs `self` in a frame like the one around it, but for `change`; the frame dies with it. */
+export const withinFrame = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  change: (parent: Frame | undefined) => Partial<Omit<Frame, "life" | "parent">>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const life: Life = { live: true }
+    const parent = currentFrame(fiber)
+    return Effect.onExitPrimitive(
+      Effect.provideService(self, CurrentCall, derive(parent, life, change(parent))),
+      () => {
+        life.live = false
+        return undefined
+      }
+    )
+  })

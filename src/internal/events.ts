@@ -1,0 +1,142 @@
+// The events of `Telemetry`, and how the engine and the guards find whoever listens: a Reference, absent by default.
+import { Context } from "effect"
+import type { Duration } from "effect"
+
+interface Base {
+  /** Wall-clock time of the event, in milliseconds since the epoch. */
+  readonly at: number
+}
+
+interface OfCall extends Base {
+  readonly policy: string
+  readonly key: string | undefined
+}
+
+export type AttemptKind = "first" | "retry" | "hedge"
+
+export interface CallStarted extends OfCall {
+  readonly _tag: "CallStarted"
+}
+export interface AttemptSucceeded extends OfCall {
+  readonly _tag: "AttemptSucceeded"
+  readonly attempt: number
+  readonly kind: AttemptKind
+  readonly elapsed: Duration.Duration
+}
+export interface AttemptFailed extends OfCall {
+  readonly _tag: "AttemptFailed"
+  readonly attempt: number
+  readonly kind: AttemptKind
+  /** How the classifier saw it. */
+  readonly outcome: "transient" | "throttled" | "permanent" | "unrecognised" | "timeout" | "defect" | "interrupted"
+  /** The error's `_tag`; never its message. */
+  readonly error: string
+  readonly elapsed: Duration.Duration
+}
+export interface RetryScheduled extends OfCall {
+  readonly _tag: "RetryScheduled"
+  /** The number of the attempt to come. */
+  readonly attempt: number
+  readonly error: string
+  readonly delay: Duration.Duration
+  readonly retryAfter: Duration.Duration | undefined
+}
+export interface RetryDenied extends OfCall {
+  readonly _tag: "RetryDenied"
+  /** The number of the attempt that failed last. */
+  readonly attempt: number
+  readonly reason: "schedule" | "deadline" | "budget" | "rejected" | "unsafe" | "retry-after" | "draining"
+  readonly error: string
+  /** The budget or guard that said no. */
+  readonly deniedBy: string | undefined
+}
+/** A call succeeded after at least one retry. A `CallSucceeded` follows. */
+export interface CallRecovered extends OfCall {
+  readonly _tag: "CallRecovered"
+  readonly attempts: number
+  /** What the last failed attempt failed with. */
+  readonly error: string
+  readonly elapsed: Duration.Duration
+}
+export interface CallSucceeded extends OfCall {
+  readonly _tag: "CallSucceeded"
+  readonly attempts: number
+  readonly elapsed: Duration.Duration
+}
+export interface CallFailed extends OfCall {
+  readonly _tag: "CallFailed"
+  readonly attempts: number
+  /** The `_tag` of what came out; "Defect" and "Interrupted" where no typed error did. */
+  readonly error: string
+  /** The `_tag` of the last real error, where `error` is RetryExhausted or DeadlineExceeded. */
+  readonly lastError: string | undefined
+  readonly elapsed: Duration.Duration
+}
+export interface GuardRejected extends OfCall {
+  readonly _tag: "GuardRejected"
+  readonly guard: string
+  readonly attempt: number
+  /** The `_tag` of the rejection. */
+  readonly error: string
+  /** Why, in one low-cardinality word or two: the rejection's `reason` or `state`, else its `_tag`. */
+  readonly reason: string
+}
+export interface CircuitChanged extends Base {
+  readonly _tag: "CircuitChanged"
+  readonly breaker: string
+  readonly key: string | undefined
+  readonly from: "closed" | "open" | "half-open" | "isolated"
+  readonly to: "closed" | "open" | "half-open" | "isolated"
+}
+export interface FallbackServed extends Base {
+  readonly _tag: "FallbackServed"
+  readonly name: string
+  readonly source: "stale" | "fallback"
+  /** The `_tag` of the error that was answered. */
+  readonly error: string
+  /** The age of a stale value. */
+  readonly age: Duration.Duration | undefined
+}
+export interface DeadlinePassed extends Base {
+  readonly _tag: "DeadlinePassed"
+  /** The policy, or the name given to the deadline. */
+  readonly name: string | undefined
+  readonly after: Duration.Duration
+}
+export interface BudgetChanged extends Base {
+  readonly _tag: "BudgetChanged"
+  readonly budget: string
+  readonly key: string | undefined
+  /** What is left, in retries that could be taken now. */
+  readonly balance: number
+}
+
+export type Event =
+  | CallStarted
+  | AttemptSucceeded
+  | AttemptFailed
+  | RetryScheduled
+  | RetryDenied
+  | CallRecovered
+  | CallSucceeded
+  | CallFailed
+  | GuardRejected
+  | CircuitChanged
+  | FallbackServed
+  | DeadlinePassed
+  | BudgetChanged
+
+/** Sends one event. It never throws: whoever puts a listener in force wraps it (see `safely`). */
+export type Emit = (event: Event) => void
+
+/** Who listens in this fiber. Absent, as by default, no event object is built. */
+export const CurrentListener = Context.Reference<Emit | undefined>("effect-resilience/CurrentListener", {
+  defaultValue: () => undefined
+})
+
+/** The error's `_tag`, else its constructor's name, else its type: never its message, so that it stays low in cardinality. */
+export const tagOf = (error: unknown): string => {
+  if (typeof error !== "object" || error === null) return typeof error
+  if ("_tag" in error && typeof error._tag === "string") return error._tag
+  return error.constructor?.name ?? "Object"
+}
