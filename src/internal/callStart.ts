@@ -1,0 +1,11 @@
+// When the logical call began, for `Backoff.within`: the engine says it while it steps a schedule.
+import { Context } from "effect"
+
+/**
+ * The call's start in milliseconds, on the same scale as the `now` its schedule is stepped with. Absent outside a
+ * policy. It is in force only while a schedule is acquired or stepped, never while an attempt runs: a retry inside an
+ * attempt has a start of its own.
+ */
+export const CallStart = Context.Reference<number | undefined>("effect-resilience/CallStart", {
+  defaultValue: () => undefined
+})

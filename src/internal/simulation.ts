@@ -1,0 +1,62 @@
+// Steps a schedule against a clock of its own, without sleeping: what `Backoff.preview` shows and `isEndless` goes by.
+import { Clock, Duration, Effect, Pull, Schedule } from "effect"
+import { CallStart } from "./callStart.ts"
+
+export interface Simulation<Error, Env> {
+  /** The delay in milliseconds before the next retry, which then has passed; undefined once the schedule is done. */
+  readonly next: Effect.Effect<number | undefined, Error, Env>
+  /** Lets time pass, as if an attempt had taken it. */
+  readonly skip: (ms: number) => void
+}
+
+/** Begins a call at time 0; attempts take no time, and each fails with `input`. */
+export const simulation = <Output, Input, Error, Env>(
+  schedule: Schedule.Schedule<Output, Input, Error, Env>,
+  input: Input
+): Effect.Effect<Simulation<Error, Env>, never, Env> =>
+  Effect.suspend(() => {
+    const clock = new SimulatedClock()
+    const inside = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.provideService(Effect.provideService(self, Clock.Clock, clock), CallStart, 0)
+    return Effect.map(inside(Schedule.toStep(schedule)), (step) => ({
+      next: inside(
+        Pull.catchDone(
+          Effect.map(
+            Effect.suspend(() => step(clock.now, input)),
+            ([, delay]) => {
+              const ms = Duration.toMillis(delay)
+              clock.advance(ms)
+              return ms
+            }
+          ),
+          () => Effect.undefined
+        )
+      ),
+      skip: (ms) => clock.advance(ms)
+    }))
+  })
+
+// Ten thousand years: past any bound in time, and early enough for a calendar schedule to have an answer still
+const endOfTimeMs = 10_000 * 365 * 24 * 60 * 60 * 1000
+
+class SimulatedClock implements Clock.Clock {
+  now = 0
+  advance(ms: number): void {
+    this.now = Math.min(this.now + ms, endOfTimeMs)
+  }
+  currentTimeMillisUnsafe(): number {
+    return this.now
+  }
+  currentTimeNanosUnsafe(): bigint {
+    return BigInt(Math.round(this.now * 1_000_000))
+  }
+  monotonicTimeNanosUnsafe(): bigint {
+    return this.currentTimeNanosUnsafe()
+  }
+  readonly currentTimeMillis = Effect.sync(() => this.currentTimeMillisUnsafe())
+  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
+  readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
+  sleep(duration: Duration.Duration): Effect.Effect<void> {
+    return Effect.sync(() => this.advance(Duration.toMillis(duration)))
+  }
+}
