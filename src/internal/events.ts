@@ -1,6 +1,7 @@
 // The events of `Telemetry`, and how the engine and the guards find whoever listens: a Reference, absent by default.
 import { Context } from "effect"
 import type { Duration } from "effect"
+import type { Hub } from "./listeners.ts"
 
 interface Base {
   /** Wall-clock time of the event, in milliseconds since the epoch. */
@@ -9,20 +10,41 @@ interface Base {
 
 interface OfCall extends Base {
   readonly policy: string
+  /** The key said at the call, if any. It may be high in cardinality, or name a person: never make it a metric attribute. */
   readonly key: string | undefined
 }
 
 export type AttemptKind = "first" | "retry" | "hedge"
 
+/**
+ * A call of a policy has begun.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface CallStarted extends OfCall {
   readonly _tag: "CallStarted"
 }
+
+/**
+ * An attempt has succeeded.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface AttemptSucceeded extends OfCall {
   readonly _tag: "AttemptSucceeded"
   readonly attempt: number
   readonly kind: AttemptKind
   readonly elapsed: Duration.Duration
 }
+
+/**
+ * An attempt has failed, or was interrupted.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface AttemptFailed extends OfCall {
   readonly _tag: "AttemptFailed"
   readonly attempt: number
@@ -33,6 +55,13 @@ export interface AttemptFailed extends OfCall {
   readonly error: string
   readonly elapsed: Duration.Duration
 }
+
+/**
+ * The failure of an attempt will be answered with another one, after `delay`.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface RetryScheduled extends OfCall {
   readonly _tag: "RetryScheduled"
   /** The number of the attempt to come. */
@@ -41,6 +70,13 @@ export interface RetryScheduled extends OfCall {
   readonly delay: Duration.Duration
   readonly retryAfter: Duration.Duration | undefined
 }
+
+/**
+ * An attempt failed transiently, and no further one is made.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface RetryDenied extends OfCall {
   readonly _tag: "RetryDenied"
   /** The number of the attempt that failed last. */
@@ -50,7 +86,13 @@ export interface RetryDenied extends OfCall {
   /** The budget or guard that said no. */
   readonly deniedBy: string | undefined
 }
-/** A call succeeded after at least one retry. A `CallSucceeded` follows. */
+
+/**
+ * A call has succeeded after at least one retry. A `CallSucceeded` follows.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface CallRecovered extends OfCall {
   readonly _tag: "CallRecovered"
   readonly attempts: number
@@ -58,11 +100,25 @@ export interface CallRecovered extends OfCall {
   readonly error: string
   readonly elapsed: Duration.Duration
 }
+
+/**
+ * A call has succeeded.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface CallSucceeded extends OfCall {
   readonly _tag: "CallSucceeded"
   readonly attempts: number
   readonly elapsed: Duration.Duration
 }
+
+/**
+ * A call has ended with an error or a defect, or was interrupted.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface CallFailed extends OfCall {
   readonly _tag: "CallFailed"
   readonly attempts: number
@@ -72,6 +128,13 @@ export interface CallFailed extends OfCall {
   readonly lastError: string | undefined
   readonly elapsed: Duration.Duration
 }
+
+/**
+ * A guard has refused an attempt.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface GuardRejected extends OfCall {
   readonly _tag: "GuardRejected"
   readonly guard: string
@@ -81,6 +144,13 @@ export interface GuardRejected extends OfCall {
   /** Why, in one low-cardinality word or two: the rejection's `reason` or `state`, else its `_tag`. */
   readonly reason: string
 }
+
+/**
+ * A circuit has changed its state.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface CircuitChanged extends Base {
   readonly _tag: "CircuitChanged"
   readonly breaker: string
@@ -88,6 +158,13 @@ export interface CircuitChanged extends Base {
   readonly from: "closed" | "open" | "half-open" | "isolated"
   readonly to: "closed" | "open" | "half-open" | "isolated"
 }
+
+/**
+ * A fallback has answered an error.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface FallbackServed extends Base {
   readonly _tag: "FallbackServed"
   readonly name: string
@@ -97,12 +174,26 @@ export interface FallbackServed extends Base {
   /** The age of a stale value. */
   readonly age: Duration.Duration | undefined
 }
+
+/**
+ * Time is up.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface DeadlinePassed extends Base {
   readonly _tag: "DeadlinePassed"
   /** The policy, or the name given to the deadline. */
   readonly name: string | undefined
   readonly after: Duration.Duration
 }
+
+/**
+ * The balance of a retry budget has changed.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export interface BudgetChanged extends Base {
   readonly _tag: "BudgetChanged"
   readonly budget: string
@@ -111,6 +202,12 @@ export interface BudgetChanged extends Base {
   readonly balance: number
 }
 
+/**
+ * Everything that is told. Error tags, reasons and names are low in cardinality; keys are not.
+ *
+ * @since 0.1.0
+ * @category events
+ */
 export type Event =
   | CallStarted
   | AttemptSucceeded
@@ -126,8 +223,12 @@ export type Event =
   | DeadlinePassed
   | BudgetChanged
 
-/** Sends one event. It never throws: whoever puts a listener in force wraps it (see `safely`). */
-export type Emit = (event: Event) => void
+/** Sends one event. It never throws: whoever puts a listener in force wraps it (see `makeHub`). */
+export interface Emit {
+  (event: Event): void
+  /** Of a listener put in force by this library: the others that hear the same, and who listens around it. */
+  hub?: Hub | undefined
+}
 
 /** Who listens in this fiber. Absent, as by default, no event object is built. */
 export const CurrentListener = Context.Reference<Emit | undefined>("effect-resilience/CurrentListener", {
