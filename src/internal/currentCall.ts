@@ -3,6 +3,7 @@ import { Context, Effect } from "effect"
 import type { Fiber } from "effect"
 import type { Budget } from "./budget.ts"
 import type { AttemptKind } from "./events.ts"
+import type { History } from "./history.ts"
 
 /** A deadline in force. `at` is monotonic milliseconds of the Clock; `owner` is whoever set it, and raises it. */
 export interface DeadlineInForce {
@@ -13,6 +14,8 @@ export interface DeadlineInForce {
 /** Whether the call or region still runs. A fiber forked as a daemon outlives its call, and must not see it any more. */
 export interface Life {
   live: boolean
+  /** Whether the call counts towards this budget. */
+  readonly uses?: (budget: Budget) => boolean
 }
 
 export interface Frame {
@@ -21,11 +24,10 @@ export interface Frame {
   readonly policy: string | undefined
   readonly attempt: number
   readonly kind: AttemptKind
-  readonly lastError: unknown
+  /** The attempts that failed before, if any did. */
+  readonly history: History | undefined
   readonly deadline: DeadlineInForce | undefined
   readonly idempotencyKey: string | undefined
-  /** The budgets of the policies and tasks around, each once. */
-  readonly budgets: ReadonlyArray<Budget>
   /** The budgets of the tasks around: every retry below draws from each of them. */
   readonly tasks: ReadonlyArray<Budget>
 }
@@ -35,22 +37,33 @@ export const CurrentCall = Context.Reference<Frame | undefined>("effect-resilien
 })
 
 /** The innermost frame that still runs. */
-export const currentFrame = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined => {
-  let frame = fiber.getRef(CurrentCall)
+export const currentFrame = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined =>
+  innermostLive(fiber.getRef(CurrentCall))
+
+const innermostLive = (frame: Frame | undefined): Frame | undefined => {
   while (frame !== undefined && !frame.life.live) frame = frame.parent
   return frame
 }
+
+/** Whether a call around counts towards this budget already. */
+export const usedAround = (frame: Frame | undefined, budget: Budget): boolean => {
+  for (; frame !== undefined; frame = innermostLive(frame.parent)) {
+    if (frame.life.uses?.(budget) === true) return true
+  }
+  return false
+}
+
+export const noTasks: ReadonlyArray<Budget> = []
 
 /** Outside every policy: the first attempt of nothing in particular. */
 const outside: Omit<Frame, "life" | "parent"> = {
   policy: undefined,
   attempt: 1,
   kind: "first",
-  lastError: undefined,
+  history: undefined,
   deadline: undefined,
   idempotencyKey: undefined,
-  budgets: [],
-  tasks: []
+  tasks: noTasks
 }
 
 /** A frame like the one around it, but for `change`. */

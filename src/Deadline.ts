@@ -1,0 +1,203 @@
+/**
+ * The point in time by which everything here must be over. It is inherited by all calls below: the nearest one counts, whoever set
+ * it raises it, and no policy begins a retry that would not fit.
+ *
+ * @since 0.1.0
+ */
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Option } from "effect"
+import { dual } from "effect/Function"
+import { bounded, defectsOf } from "./internal/bounded.ts"
+import { CurrentCall, currentFrame, derive, withinFrame, type Life } from "./internal/currentCall.ts"
+import { DeadlineExceeded } from "./internal/errors.ts"
+import { CurrentListener } from "./internal/events.ts"
+import { spanEmit, spanOf } from "./internal/spanEvents.ts"
+import { stackless } from "./internal/stackless.ts"
+import { monotonicMs, nowMs } from "./internal/time.ts"
+import { duration, invalid, name as nonEmpty } from "./internal/validate.ts"
+
+export { DeadlineExceeded } from "./internal/errors.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Names the deadline in `DeadlineExceeded` and in events. */
+  readonly name?: string | undefined
+}
+
+/**
+ * A deadline in force.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Current {
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** The policy that set it, or the name given to it. */
+  readonly owner: string | undefined
+}
+
+/**
+ * Gives an effect `d` to finish, from now on. It is interrupted then, and `DeadlineExceeded` comes out when its finalizers have
+ * run; unless a nearer deadline is in force already, whose owner raises it. `d` is a finite duration above 0.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const within: {
+  (
+    d: Duration.Input,
+    options?: Options
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    d: Duration.Input,
+    options?: Options
+  ): Effect.Effect<A, E | DeadlineExceeded, R>
+} = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input, options?: Options) => {
+    const ms = duration("Deadline.within: d", d, "positive")
+    const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.within: name", options.name)
+    return limited(self, owner, () => ms)
+  }
+)
+
+/**
+ * Gives an effect until a point in time, in milliseconds since the epoch; one that has passed already lets nothing begin. As
+ * {@link within} otherwise.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const at: {
+  (
+    epochMillis: number,
+    options?: Options
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    epochMillis: number,
+    options?: Options
+  ): Effect.Effect<A, E | DeadlineExceeded, R>
+} = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(self: Effect.Effect<A, E, R>, epochMillis: number, options?: Options) => {
+    if (!Number.isFinite(epochMillis)) {
+      invalid("Deadline.at: epochMillis", epochMillis, "a finite number of milliseconds since the epoch")
+    }
+    const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.at: name", options.name)
+    return limited(self, owner, (clock) => epochMillis - clock.currentTimeMillisUnsafe())
+  }
+)
+
+const limited = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  owner: string | undefined,
+  allowedMs: (clock: Clock.Clock) => number
+): Effect.Effect<A, E | DeadlineExceeded, R> =>
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    const ms = allowedMs(clock)
+    const now = monotonicMs(clock)
+    const at = now + ms
+    const parent = currentFrame(fiber)
+    const outer = parent?.deadline?.at
+    // one that has passed is raised already: what still runs is cleaning up, and may limit itself
+    if (outer !== undefined && outer <= at && outer > now) return self
+    const exceeded = (): DeadlineExceeded => {
+      const after = Duration.millis(Math.max(0, ms))
+      const listener = fiber.getRef(CurrentListener)
+      if (listener !== undefined || spanOf(fiber) !== undefined) {
+        const event = { _tag: "DeadlinePassed", at: clock.currentTimeMillisUnsafe(), name: owner, after } as const
+        listener?.(event)
+        spanEmit(fiber, event)
+      }
+      return stackless(() => new DeadlineExceeded({ name: owner, after }))
+    }
+    if (ms <= 0) return Effect.fail(exceeded())
+    const life: Life = { live: true }
+    const body = Effect.provideService(self, CurrentCall, derive(parent, life, { deadline: { at, owner } }))
+    return bounded<A, E, R, A, E | DeadlineExceeded, never>(
+      fiber,
+      fiber.context as never,
+      body,
+      ms,
+      (exit, timedOut) => {
+        life.live = false
+        return timedOut
+          ? Effect.failCause(
+              Cause.fromReasons<DeadlineExceeded>([...Cause.fail(exceeded()).reasons, ...defectsOf(exit)])
+            )
+          : exit
+      }
+    )
+  })
+
+/**
+ * The deadline in force, if there is one.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const current: Effect.Effect<Option.Option<Current>> = Effect.withFiber((fiber) => {
+  const deadline = currentFrame(fiber)?.deadline
+  if (deadline === undefined) return Effect.succeedNone
+  const clock = fiber.getRef(Clock.Clock)
+  const at = Math.round(clock.currentTimeMillisUnsafe() + (deadline.at - monotonicMs(clock)))
+  return Effect.succeedSome({ at, owner: deadline.owner })
+})
+
+/**
+ * The time left until the deadline in force, if there is one; never negative.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect.withFiber((fiber) => {
+  const deadline = currentFrame(fiber)?.deadline
+  return deadline === undefined
+    ? Effect.succeedNone
+    : Effect.succeedSome(Duration.millis(Math.max(0, deadline.at - nowMs(fiber))))
+})
+
+/**
+ * Runs an effect under a deadline that is earlier by `d` than the one in force, so that a fallback or an answer still fits. With no
+ * deadline in force, or with less than `d` left, nothing is reserved or nothing begins, respectively. `d` is a finite duration of 0 or more.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const reserve: {
+  (d: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R> => {
+  const ms = duration("Deadline.reserve: d", d)
+  return Effect.withFiber((fiber) => {
+    const deadline = currentFrame(fiber)?.deadline
+    if (deadline === undefined || ms === 0) return self
+    return limited(self, deadline.owner, (clock) => deadline.at - ms - monotonicMs(clock))
+  })
+})
+
+/**
+ * Runs an effect with no deadline in force, for what must outlive the caller's: clean-up, an audit record, a shared cache being built. When
+ * the caller's deadline passes, the caller goes on without it, and it finishes on its own. An interruption for any other
+ * reason still interrupts it.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const unbounded = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const deadline = currentFrame(fiber)?.deadline
+    if (deadline === undefined) return self
+    const free = withinFrame(self, () => ({ deadline: undefined }))
+    return Effect.callback<A, E, R>((resume) => {
+      const child = Effect.runForkWith(fiber.context as never)(free) as Fiber.Fiber<A, E>
+      child.addObserver((exit: Exit.Exit<A, E>) => resume(exit))
+      return Effect.suspend(() => (nowMs(fiber) >= deadline.at ? Effect.void : Fiber.interrupt(child)))
+    })
+  })

@@ -1,0 +1,19 @@
+/**
+ * Resilience for Effect: a policy is data, guards decide, one engine runs it.
+ *
+ * @since 0.1.0
+ */
+export * as Attempt from "./Attempt.ts"
+export * as Backoff from "./Backoff.ts"
+export * as CircuitBreaker from "./CircuitBreaker.ts"
+export * as Deadline from "./Deadline.ts"
+export * as EffectCircuitBreaker from "./EffectCircuitBreaker.ts"
+export * as Fallback from "./Fallback.ts"
+export * as Fault from "./Fault.ts"
+export * as Guard from "./Guard.ts"
+export * as Idempotency from "./Idempotency.ts"
+export * as Policy from "./Policy.ts"
+export * as RetryBudget from "./RetryBudget.ts"
+export * as Telemetry from "./Telemetry.ts"
+export { InvalidOption } from "./InvalidOption.ts"
+export { withResilience } from "./Policy.ts"

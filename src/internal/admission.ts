@@ -1,0 +1,110 @@
+// How an attempt comes through the guards: a free look at each, then a permit of each, in the order of their phases.
+import { Context, Effect, Exit, Random } from "effect"
+import type { Fiber } from "effect"
+import type { Admitted, Call as GuardCall, Guard, Pending, Rejected } from "../Guard.ts"
+import { bounded } from "./bounded.ts"
+import type { Call, Plan } from "./engine.ts"
+import type { AttemptKind, Emit } from "./events.ts"
+
+const rank = { throttle: 0, rate: 1, concurrency: 2, circuit: 3 } as const
+
+const noGuards: ReadonlyArray<Guard<unknown>> = []
+
+/** The guards in force, in the order of their phases: the i-th belongs to the service `plan.guards[plan.order[i]]`. */
+export const guardsInForce = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
+  const { guards: services, order } = plan
+  if (order.length === 0) return noGuards
+  const find = (i: number) => Context.getUnsafe(context as Context.Context<unknown>, services[i]!)
+  if (order.length === 1) return [find(0)]
+  const guards = order.map(find)
+  if (guards.every((guard, i) => i === 0 || rank[guards[i - 1]!.phase] <= rank[guard.phase])) return guards
+  // the phases belong to the guards, which are services: found in the first call, and kept
+  plan.order = services.map((_, i) => i).sort((a, b) => rank[find(a).phase] - rank[find(b).phase] || a - b)
+  return plan.order.map(find)
+}
+
+/** What the guards are told of one attempt. It stays as it is when the next attempt begins. */
+class Asking implements GuardCall {
+  readonly policy: string
+  readonly key: string | undefined
+  readonly attempt: number
+  readonly kind: AttemptKind
+  readonly now: number
+  readonly deadline: number | undefined
+  readonly emit: Emit | undefined
+  private readonly fiber: Fiber.Fiber<unknown, unknown>
+
+  constructor(call: Call, key: string | undefined) {
+    this.policy = call.plan.name
+    this.key = key
+    this.attempt = call.number
+    this.kind = call.kind
+    this.now = call.now
+    this.deadline = call.deadline?.at
+    this.emit = call.emit
+    this.fiber = call.fiber
+  }
+
+  get random(): () => number {
+    return () => this.fiber.getRef(Random.Random).nextDoubleUnsafe()
+  }
+}
+
+/** The key said at the call for one service. */
+export const keyFor = (call: Call, service: Context.Key<unknown, unknown>): string | undefined => {
+  const key = call.options?.key
+  return typeof key === "object" ? key[service.key] : key
+}
+
+const ask = (call: Call, i: number): GuardCall => {
+  const perService = typeof call.options?.key === "object"
+  if (!perService && call.asking !== undefined) return call.asking
+  return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.plan.order[i]!]!)))
+}
+
+/** A free look at each guard, before anything is taken or waited for. What it returns ends the call. */
+export const look = (call: Call): Effect.Effect<never, unknown> | undefined => {
+  const { guards } = call
+  for (let i = 0; i < guards.length; i++) {
+    const guard = guards[i]!
+    if (guard.look === undefined) continue
+    const rejection = guard.look(ask(call, i))
+    if (rejection !== undefined) return call.rejected(guard.name, rejection)
+  }
+  return undefined
+}
+
+/** Admission through the guards from the i-th on, and then the attempt. Synchronous, unless a guard is pending. */
+export const admit = (call: Call, i: number): Effect.Effect<unknown, unknown, unknown> => {
+  const { guards } = call
+  for (; i < guards.length; i++) {
+    const guard = guards[i]!
+    const admission = guard.admit(ask(call, i))
+    if (admission._tag === "Admitted") call.hold(admission.permit)
+    else if (admission._tag === "Rejected") return call.rejected(guard.name, admission.rejection)
+    else return wait(call, admission, i)
+  }
+  return call.runAttempt()
+}
+
+const wait = (call: Call, admission: Pending<unknown>, i: number): Effect.Effect<unknown, unknown, unknown> =>
+  Effect.flatMap(
+    // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
+    bounded(call.fiber, call.context, admission.effect, call.ownTimeLeft(), (exit, timedOut) => {
+      if (Exit.isSuccess(exit) && exit.value._tag === "Admitted") call.hold(exit.value.permit)
+      return timedOut ? call.deadlineExceeded() : exit
+    }),
+    (admission) => afterWait(call, admission, i)
+  )
+
+const afterWait = (
+  call: Call,
+  admission: Admitted | Rejected<unknown>,
+  i: number
+): Effect.Effect<unknown, unknown, unknown> => {
+  call.now = call.readNow()
+  call.asking = undefined
+  if (admission._tag === "Rejected") return call.rejected(call.guards[i]!.name, admission.rejection)
+  // What was true before the wait may not be now: an open circuit rejects here, before the next guard makes us wait again
+  return look(call) ?? admit(call, i + 1)
+}

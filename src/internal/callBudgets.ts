@@ -1,0 +1,69 @@
+// What one call holds of the budgets of its policy and of the tasks around it.
+import { Context } from "effect"
+import type { Outcome } from "../Guard.ts"
+import { keyFor } from "./admission.ts"
+import type { Budget, BudgetCall, Token } from "./budget.ts"
+import { noTasks, usedAround } from "./currentCall.ts"
+import type { Call } from "./engine.ts"
+
+const budgetOf = (call: Call, i: number): Budget =>
+  Context.getUnsafe(call.context as Context.Context<unknown>, call.plan.budgets[i]!)
+
+/** The call counts towards each budget of its policy; once, however deeply policies that use the same one are nested. */
+export const begin = (call: Call): void => {
+  const services = call.plan.budgets
+  for (let i = 0; i < services.length; i++) {
+    const budget = budgetOf(call, i)
+    const begun = budget.begin(call.now, keyFor(call, services[i]!), !usedAround(call.parent, budget))
+    if (call.budgets === undefined) call.budgets = [begun]
+    else call.budgets.push(begun)
+  }
+}
+
+export const uses = (call: Call, budget: Budget): boolean => {
+  for (let i = 0; i < call.plan.budgets.length; i++) if (budgetOf(call, i) === budget) return true
+  return false
+}
+
+/** An attempt has ended. `nested`: with an error of a policy further in, which counts already there. */
+export const tell = (call: Call, outcome: Outcome, nested: boolean): void => {
+  const { budgets, now, tasks, tokens } = call
+  if (tokens !== undefined) {
+    call.tokens = undefined
+    for (const token of tokens) token.settle(now, outcome)
+  }
+  if (nested || outcome.kind === "interrupted") return
+  if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.attempt(now, outcome)
+  if (tasks !== undefined) for (const task of tasks) task.attempt(now, outcome)
+}
+
+/** The call is over. A token that no attempt has used goes back. */
+export const end = (call: Call, now: number): void => {
+  const { budgets, tasks, tokens } = call
+  call.tokens = call.budgets = call.tasks = undefined
+  if (tokens !== undefined) for (const token of tokens) token.cancel(now)
+  if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.end(now)
+  if (tasks !== undefined) for (const task of tasks) task.end(now)
+}
+
+/** A token of every budget, or of none. Returns the name of the one that said no. */
+export const withdraw = (call: Call, timeout: boolean): string | undefined => {
+  const { now } = call
+  const around = call.parent === undefined ? noTasks : call.parent.tasks
+  const tokens: Array<Token> = []
+  const take = (budget: BudgetCall): boolean => {
+    const token = budget.retry(now, { timeout, kind: "retry" })
+    if (token !== undefined) tokens.push(token)
+    return token !== undefined
+  }
+  const refused = (name: string): string => {
+    for (const token of tokens) token.cancel(now)
+    return name
+  }
+  if (around.length > 0) call.tasks ??= around.map((budget) => budget.begin(now, undefined, true))
+  for (let i = 0; i < around.length; i++) if (!take(call.tasks![i]!)) return refused(around[i]!.name)
+  const budgets = call.budgets ?? []
+  for (let i = 0; i < budgets.length; i++) if (!take(budgets[i]!)) return refused(budgetOf(call, i).name)
+  if (tokens.length > 0) call.tokens = tokens
+  return undefined
+}

@@ -1,0 +1,444 @@
+// The one loop. It runs one call of a policy: admits each attempt through the guards, runs it within its time, tells guards and
+// budgets how it ended, and decides whether there is another. It knows contracts only, never a concrete guard or budget.
+//
+// Two frames of the runtime carry a call: `finish` around everything, `failed` inside it. Both are on the stack before the first
+// permit is asked for, and what is held stands in fields of the call; so an interruption between any two operations of the
+// runtime finds the frame that gives everything back.
+import { Cause, Clock, Context, Duration, Effect, Exit, Schedule } from "effect"
+import type { Fiber } from "effect"
+import type { Classifier } from "../Fault.ts"
+import type { Call as GuardCall, Guard, Outcome, Permit } from "../Guard.ts"
+import { Key } from "../Idempotency.ts"
+import * as Admission from "./admission.ts"
+import { bounded, defectsOf } from "./bounded.ts"
+import type { Budget, BudgetCall, Token } from "./budget.ts"
+import * as Budgets from "./callBudgets.ts"
+import * as Events from "./callEvents.ts"
+import { CurrentCall, currentFrame, noTasks, type DeadlineInForce, type Frame, type Life } from "./currentCall.ts"
+import { isDraining } from "./draining.ts"
+import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
+import { CurrentListener, type AttemptKind, type Emit } from "./events.ts"
+import * as Outcomes from "./outcome.ts"
+import { reportDefect } from "./reportDefect.ts"
+import { Retries } from "./retries.ts"
+import { spanEmit, spanOf } from "./spanEvents.ts"
+import { stackless } from "./stackless.ts"
+import { monotonicMs } from "./time.ts"
+
+/** A policy, checked and in milliseconds. */
+export interface Plan {
+  readonly name: string
+  readonly classifier: Classifier
+  readonly guards: ReadonlyArray<Context.Key<unknown, Guard<unknown>>>
+  readonly budgets: ReadonlyArray<Context.Key<unknown, Budget>>
+  readonly deadlineMs: number | undefined
+  readonly attemptTimeoutMs: number | undefined
+  readonly retry: { readonly transient: RetrySchedule; readonly throttled: RetrySchedule } | undefined
+  readonly retryAfterCeilingMs: number
+  /** Whether the same request may be sent again although the dependency may have acted on it. */
+  readonly repeatable: boolean
+  readonly keyed: boolean
+  readonly mint: Effect.Effect<string> | undefined
+  /** The order of the guards by phase, as found in the last call. */
+  order: ReadonlyArray<number>
+}
+
+export type RetrySchedule = Schedule.Schedule<unknown, unknown, never, never>
+
+export interface CallOptions {
+  readonly key?: string | { readonly [serviceId: string]: string } | undefined
+  readonly idempotencyKey?: string | undefined
+}
+
+interface Refusal {
+  readonly deniedBy?: string
+  readonly rejection?: unknown
+}
+
+/** Runs `self` as one call of the policy. */
+export const run = <A, E, R>(
+  plan: Plan,
+  options: CallOptions | undefined,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, unknown, R> =>
+  Effect.withFiber((fiber) => {
+    const call = new Call(plan, options, self, fiber)
+    return Admission.look(call) ?? Effect.onExitPrimitive(call.attempt(), (exit) => call.finish(exit))
+  }) as Effect.Effect<A, unknown, R>
+
+export class Call implements Life {
+  readonly plan: Plan
+  readonly options: CallOptions | undefined
+  readonly self: Effect.Effect<unknown, unknown, unknown>
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  /** The context around the call; the attempts run in their own. */
+  readonly context: Context.Context<never>
+  readonly clock: Clock.Clock
+  readonly parent: Frame | undefined
+  /** In the order of their phases. */
+  readonly guards: ReadonlyArray<Guard<unknown>>
+  readonly startedMs: number
+  readonly deadline: DeadlineInForce | undefined
+  /** The deadline, if it is this policy's own: then this call raises it. */
+  readonly ownDeadlineMs: number | undefined
+  readonly emit: Emit | undefined
+
+  live = true
+  /** "over": what comes out is decided already, and only passes through. */
+  state: "between" | "running" | "over" = "between"
+  number = 1
+  kind: AttemptKind = "first"
+  now: number
+  attemptStartedMs = 0
+  /** Set when one of our own limits cut the attempt: then it is not the classifier's business. */
+  cut: "timeout" | "deadline" | undefined = undefined
+  contextSet = false
+  asking: GuardCall | undefined = undefined
+  permits: Array<Permit> | undefined = undefined
+  settling: Effect.Effect<void> | undefined = undefined
+  budgets: Array<BudgetCall> | undefined = undefined
+  tasks: Array<BudgetCall> | undefined = undefined
+  tokens: Array<Token> | undefined = undefined
+  idempotencyKey: string | undefined
+  /** From the first failure on. */
+  retries: Retries | undefined = undefined
+
+  constructor(
+    plan: Plan,
+    options: CallOptions | undefined,
+    self: Effect.Effect<unknown, unknown, unknown>,
+    fiber: Fiber.Fiber<unknown, unknown>
+  ) {
+    this.plan = plan
+    this.options = options
+    this.self = self
+    this.fiber = fiber
+    this.context = fiber.context
+    this.clock = fiber.getRef(Clock.Clock)
+    this.parent = currentFrame(fiber)
+    this.guards = Admission.guardsInForce(plan, fiber.context)
+    this.startedMs = this.now = monotonicMs(this.clock)
+    this.idempotencyKey = options?.idempotencyKey
+    const outer = this.parent?.deadline
+    const own = plan.deadlineMs === undefined ? undefined : this.startedMs + plan.deadlineMs
+    this.ownDeadlineMs = own !== undefined && (outer === undefined || own < outer.at) ? own : undefined
+    this.deadline = this.ownDeadlineMs === undefined ? outer : { at: this.ownDeadlineMs, owner: plan.name }
+    const listener = fiber.getRef(CurrentListener)
+    this.emit = listener === undefined && spanOf(fiber) === undefined ? undefined : emitTo(listener, fiber)
+    if (this.emit !== undefined) Events.callStarted(this, this.emit)
+  }
+
+  uses(budget: Budget): boolean {
+    return Budgets.uses(this, budget)
+  }
+
+  get lastError(): unknown {
+    return this.retries?.lastFailed.error
+  }
+
+  // -- one attempt ------------------------------------------------------------------------------------------------------
+
+  /** From admission to decision. */
+  attempt(): Effect.Effect<unknown, unknown, never> {
+    return Effect.catchCause(
+      Effect.withFiber(() => this.begin()),
+      (cause) => this.failed(cause)
+    ) as Effect.Effect<unknown, unknown, never>
+  }
+
+  private begin(): Effect.Effect<unknown, unknown, unknown> {
+    if (this.number === 1) {
+      if (this.plan.keyed && this.idempotencyKey === undefined) return this.mint()
+      if (this.plan.budgets.length > 0) Budgets.begin(this)
+      return Admission.admit(this, 0)
+    }
+    this.now = this.readNow()
+    this.asking = undefined
+    // it may have begun while this call slept
+    if (isDraining(this.fiber)) return this.withdrawn("draining")
+    return Admission.look(this) ?? Admission.admit(this, 0)
+  }
+
+  private mint(): Effect.Effect<unknown, unknown, unknown> {
+    const mint = bounded(this.fiber, this.context, this.plan.mint!, this.ownTimeLeft(), (exit, timedOut) =>
+      timedOut ? this.deadlineExceeded() : exit
+    )
+    return Effect.flatMap(mint, (key) => {
+      this.idempotencyKey = key
+      return this.begin()
+    })
+  }
+
+  hold(permit: Permit): void {
+    if (this.permits === undefined) this.permits = [permit]
+    else this.permits.push(permit)
+  }
+
+  rejected(guard: string, rejection: unknown): Effect.Effect<never, unknown> {
+    if (this.emit !== undefined) Events.guardRejected(this, this.emit, guard, rejection)
+    this.release()
+    if (this.number === 1) return this.giveUp(Cause.fail(rejection), undefined)
+    return this.withdrawn("rejected", { deniedBy: guard, rejection })
+  }
+
+  /** The attempt that was due is not made after all. */
+  private withdrawn(reason: Reason, more?: Refusal): Effect.Effect<never, unknown> {
+    this.number--
+    return this.exhausted(reason, more)
+  }
+
+  runAttempt(): Effect.Effect<unknown, unknown, unknown> {
+    const timeout = this.plan.attemptTimeoutMs
+    const left = this.ownTimeLeft()
+    if (left !== undefined && left <= 0) return this.deadlineExceeded()
+    this.state = "running"
+    this.attemptStartedMs = this.now
+    const context = this.attemptContext()
+    const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
+    if (ms === undefined || Exit.isExit(this.self)) {
+      this.contextSet = true
+      this.fiber.setContext(context)
+      return this.self
+    }
+    return bounded(this.fiber, context as Context.Context<unknown>, this.self, ms, (exit, timedOut) =>
+      timedOut ? this.timedOut(ms === timeout ? "timeout" : "deadline", exit) : exit
+    )
+  }
+
+  private timedOut(cut: "timeout" | "deadline", exit: Exit.Exit<unknown, unknown>): Effect.Effect<never, unknown> {
+    this.cut = cut
+    const { attemptTimeoutMs, name: policy } = this.plan
+    const error =
+      cut === "deadline"
+        ? this.deadlineError()
+        : stackless(
+            () => new AttemptTimeout({ policy, attempt: this.number, after: Duration.millis(attemptTimeoutMs!) })
+          )
+    return Effect.failCause(Cause.fromReasons<unknown>([...Cause.fail(error).reasons, ...defectsOf(exit)]))
+  }
+
+  private attemptContext(): Context.Context<never> {
+    const { parent } = this
+    const frame: Frame = {
+      life: this,
+      parent,
+      policy: this.plan.name,
+      attempt: this.number,
+      kind: this.kind,
+      history: this.retries?.history,
+      deadline: this.deadline,
+      idempotencyKey: this.idempotencyKey,
+      tasks: parent === undefined ? noTasks : parent.tasks
+    }
+    let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
+    if (this.retries !== undefined) {
+      context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
+    } else if (this.fiber.getRef(Schedule.CurrentMetadata).attempt !== 0) {
+      // an outer retry's metadata is not about this attempt
+      context = Context.add(context, Schedule.CurrentMetadata, Schedule.CurrentMetadata.defaultValue())
+    }
+    if (this.plan.keyed) return Context.add(context, Key, this.idempotencyKey!)
+    return parent?.idempotencyKey === undefined ? context : Context.omit(Key)(context)
+  }
+
+  private restoreContext(): void {
+    if (!this.contextSet) return
+    this.contextSet = false
+    this.fiber.setContext(this.context)
+  }
+
+  // -- how it ended -----------------------------------------------------------------------------------------------------
+
+  /** The frame inside: an attempt failed, or what comes out is decided. Not called when the caller interrupts. */
+  private failed(cause: Cause.Cause<unknown>): Effect.Effect<unknown, unknown, never> {
+    this.restoreContext()
+    if (this.state === "over") return Effect.failCause(cause)
+    this.now = this.readNow()
+    if (this.state === "between") {
+      // no attempt ran: a guard or a mint has died
+      this.release()
+      return this.giveUp(cause, this.lastError)
+    }
+    this.state = "between"
+    const elapsed = this.now - this.attemptStartedMs
+    const cut = this.cut
+    this.cut = undefined
+    const failed = this.classify(cause, cut, elapsed)
+    this.settle(failed.outcome, elapsed)
+    Budgets.tell(this, failed.outcome, failed.nested)
+    if (this.emit !== undefined) Events.attemptFailed(this, this.emit, failed, elapsed)
+    const next = this.decide(failed, cut, elapsed)
+    return this.settling === undefined ? next : Effect.andThen(this.flush(), next)
+  }
+
+  private classify(cause: Cause.Cause<unknown>, cut: "timeout" | "deadline" | undefined, elapsed: number) {
+    // a defect while cleaning up makes it a defect, whoever cut it
+    if (cut === undefined || cause.reasons.length > 1) return Outcomes.ofCause(cause, this.plan.classifier)
+    const fair = cut === "timeout" || this.hadItsChance(elapsed)
+    return Outcomes.ofCut(fair ? Outcomes.timeout : Outcomes.interrupted, cause)
+  }
+
+  /** An attempt cut by a deadline says something of the dependency only if it had a fair share of the time. */
+  private hadItsChance(elapsed: number): boolean {
+    const { attemptTimeoutMs, deadlineMs } = this.plan
+    const share = attemptTimeoutMs ?? (deadlineMs === undefined ? undefined : deadlineMs / 2)
+    return share !== undefined && elapsed >= share
+  }
+
+  private decide(
+    failed: Outcomes.Failed,
+    cut: "timeout" | "deadline" | undefined,
+    elapsed: number
+  ): Effect.Effect<unknown, unknown, never> {
+    if (cut === "deadline" && failed.outcome.kind !== "defect") {
+      if (this.emit !== undefined) Events.deadlinePassed(this, this.emit)
+      return this.giveUp(failed.cause, this.lastError)
+    }
+    if (this.plan.retry === undefined || !Outcomes.isRetried(failed.outcome)) {
+      return this.giveUp(failed.cause, failed.error)
+    }
+    this.retries ??= new Retries(this, failed)
+    return this.retries.next(failed, elapsed)
+  }
+
+  /** The next attempt, after a delay that every check has agreed to. */
+  again(failed: Outcomes.Failed, delayMs: number): Effect.Effect<unknown, unknown, never> {
+    this.number++
+    this.kind = "retry"
+    if (this.emit !== undefined) Events.retryScheduled(this, this.emit, failed, delayMs)
+    if (delayMs <= 0) return this.attempt()
+    return Effect.flatMap(this.clock.sleep(Duration.millis(delayMs)), () => this.attempt())
+  }
+
+  /** The frame around everything: the call is over, however it ended. */
+  finish(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
+    this.restoreContext()
+    this.now = this.readNow()
+    if (this.state === "running") {
+      const elapsed = this.now - this.attemptStartedMs
+      const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
+      if (this.permits !== undefined) this.settle(outcome, elapsed)
+      Budgets.tell(this, outcome, false)
+      if (this.emit !== undefined) Events.attemptEnded(this, this.emit, exit, outcome, elapsed)
+    } else {
+      this.release()
+      if (this.state === "between" && this.emit !== undefined && Exit.isFailure(exit)) {
+        Events.callFailed(this, this.emit, exit.cause, this.lastError)
+      }
+    }
+    Budgets.end(this, this.now)
+    this.live = false
+    return this.settling === undefined ? undefined : this.flush()
+  }
+
+  /** The caller interrupts: neutral, unless a deadline further out did, and the attempt had its chance. */
+  private interruptedOutcome(elapsed: number): Outcome {
+    const late = this.deadline !== undefined && this.now >= this.deadline.at
+    return late && this.hadItsChance(elapsed) ? Outcomes.timeout : Outcomes.interrupted
+  }
+
+  private settle(outcome: Outcome, elapsed: number): void {
+    const permits = this.permits
+    if (permits === undefined) return
+    this.permits = undefined
+    for (let i = permits.length - 1; i >= 0; i--) {
+      try {
+        const effect = permits[i]!.settle(outcome, elapsed)
+        if (effect !== undefined) this.settleLater(effect)
+      } catch (defect) {
+        this.guardDied(defect)
+      }
+    }
+  }
+
+  private settleLater(effect: Effect.Effect<void>): void {
+    const safe = Effect.catchCause(effect, (cause) => Effect.sync(() => this.guardDied(Cause.squash(cause))))
+    this.settling = this.settling === undefined ? safe : Effect.andThen(this.settling, safe)
+  }
+
+  /** What the attempt did counts for more than what a guard did wrong when it was told. */
+  private guardDied(defect: unknown): void {
+    reportDefect(this.fiber, `a guard of ${this.plan.name} died while it was told how an attempt ended`, defect)
+  }
+
+  /** Runs what guards have to do on settling. Once begun it is not interrupted; not begun, `finish` runs it. */
+  private flush(): Effect.Effect<void> {
+    return Effect.uninterruptible(
+      Effect.suspend(() => {
+        const settling = this.settling ?? Effect.void
+        this.settling = undefined
+        return settling
+      })
+    )
+  }
+
+  /** Gives permits back that no attempt has used. */
+  private release(): void {
+    this.settle(Outcomes.interrupted, 0)
+  }
+
+  // -- what comes out ---------------------------------------------------------------------------------------------------
+
+  exhausted(reason: Reason, more?: Refusal): Effect.Effect<never, unknown> {
+    const retries = this.retries!
+    const failed = retries.lastFailed
+    const error = stackless(
+      () =>
+        new RetryExhausted({
+          policy: this.plan.name,
+          reason,
+          attempts: this.number,
+          elapsed: Duration.millis(this.now - this.startedMs),
+          lastError: failed.error,
+          history: retries.history.entries(),
+          cause: failed.cause,
+          retryAfter: failed.outcome.retryAfter,
+          ...more
+        })
+    )
+    if (this.emit !== undefined) Events.retryDenied(this, this.emit, error)
+    return this.giveUp(Cause.fail(error), failed.error)
+  }
+
+  deadlineExceeded(): Effect.Effect<never, unknown> {
+    this.release()
+    if (this.emit !== undefined) Events.deadlinePassed(this, this.emit)
+    return this.giveUp(Cause.fail(this.deadlineError()), this.lastError)
+  }
+
+  private deadlineError(): DeadlineExceeded {
+    const { deadlineMs, name } = this.plan
+    return stackless(
+      () =>
+        new DeadlineExceeded({
+          name,
+          after: Duration.millis(deadlineMs!),
+          attempts: this.number,
+          lastError: this.lastError
+        })
+    )
+  }
+
+  giveUp(cause: Cause.Cause<unknown>, lastError: unknown): Effect.Effect<never, unknown> {
+    this.state = "over"
+    if (this.emit !== undefined) Events.callFailed(this, this.emit, cause, lastError)
+    return Effect.failCause(cause)
+  }
+
+  // -- time -------------------------------------------------------------------------------------------------------------
+
+  readNow(): number {
+    return monotonicMs(this.clock)
+  }
+
+  ownTimeLeft(): number | undefined {
+    return this.ownDeadlineMs === undefined ? undefined : this.ownDeadlineMs - this.now
+  }
+}
+
+const emitTo =
+  (listener: Emit | undefined, fiber: Fiber.Fiber<unknown, unknown>): Emit =>
+  (event) => {
+    listener?.(event)
+    spanEmit(fiber, event)
+  }

@@ -1,0 +1,93 @@
+// From an exit to what it means: the outcome table. Pure; the deadline and the timeout are told apart before.
+import { Cause, Exit } from "effect"
+import type { Duration } from "effect"
+import type { Classifier, Verdict } from "../Fault.ts"
+import type { Outcome, OutcomeKind } from "../Guard.ts"
+import { isUnavailable } from "./unavailable.ts"
+
+const outcome = (kind: OutcomeKind, health: Outcome["health"], retryAfter?: Duration.Duration): Outcome => ({
+  kind,
+  health,
+  retryAfter
+})
+
+export const success = outcome("success", "ok")
+export const timeout = outcome("timeout", "failed")
+export const interrupted = outcome("interrupted", "ignored")
+const defect = outcome("defect", "failed")
+const unrecognised = outcome("unrecognised", "failed")
+const nestedRejection = outcome("unrecognised", "ignored")
+
+const healthOf = { transient: "failed", throttled: "ignored", permanent: "ok" } as const
+
+/** A failed attempt, as the policy sees it. */
+export interface Failed {
+  readonly outcome: Outcome
+  /** The typed error that decided, if one did. */
+  readonly error: unknown
+  readonly cause: Cause.Cause<unknown>
+  readonly verdict: Verdict | undefined
+  /** An error of a policy or guard further in: neither retried nor counted by budgets, unless a classifier says otherwise. */
+  readonly nested: boolean
+}
+
+/**
+ * A cause with several failures: any defect makes it a defect; else the interruption; else any final error (permanent or
+ * unrecognised) wins; else the first. The whole cause is kept.
+ */
+export const ofCause = (cause: Cause.Cause<unknown>, classifier: Classifier): Failed => {
+  let first: Failed | undefined
+  let isInterrupted = false
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Die") return failed(defect, undefined, cause)
+    if (reason._tag === "Interrupt") isInterrupted = true
+  }
+  if (isInterrupted || cause.reasons.length === 0) return failed(interrupted, undefined, cause)
+  for (const reason of cause.reasons) {
+    if (reason._tag !== "Fail") continue
+    const seen = ofError(reason.error, cause, classifier)
+    if (!isRetried(seen.outcome)) return seen
+    first ??= seen
+  }
+  return first!
+}
+
+/** Whether an attempt that ended so may be followed by another. */
+export const isRetried = (outcome: Outcome): boolean =>
+  outcome.kind === "transient" || outcome.kind === "throttled" || outcome.kind === "timeout"
+
+const ofError = (error: unknown, cause: Cause.Cause<unknown>, classifier: Classifier): Failed => {
+  let verdict: Verdict | undefined
+  try {
+    verdict = classifier.classify(error)
+  } catch (thrown) {
+    // Both are bugs to be seen: the original failure first, what the classifier threw beside it
+    return failed(defect, undefined, Cause.fromReasons([...cause.reasons, ...Cause.die(thrown).reasons]))
+  }
+  if (verdict !== undefined) {
+    const { health, kind, retryAfter } = verdict
+    return failed(outcome(kind, health ?? healthOf[kind], retryAfter), error, cause, verdict)
+  }
+  return isUnavailable(error)
+    ? { ...failed(isRejection(error) ? nestedRejection : unrecognised, error, cause), nested: true }
+    : failed(unrecognised, error, cause)
+}
+
+/** Of this library's errors, these two say that the dependency was tried and failed; all others, that it was not asked. */
+const isRejection = (error: { readonly _tag: string }): boolean =>
+  error._tag !== "RetryExhausted" && error._tag !== "DeadlineExceeded" && error._tag !== "AttemptTimeout"
+
+const failed = (
+  outcome: Outcome,
+  error: unknown,
+  cause: Cause.Cause<unknown>,
+  verdict?: Verdict | undefined
+): Failed => ({ outcome, error, cause, verdict, nested: false })
+
+/** An attempt that a limit of the policy itself has cut. */
+export const ofCut = (outcome: Outcome, cause: Cause.Cause<unknown>): Failed =>
+  failed(outcome, Cause.squash(cause), cause)
+
+/** The outcome of a whole exit, for guards used alone. */
+export const ofExit = (exit: Exit.Exit<unknown, unknown>, classifier: Classifier): Outcome =>
+  Exit.isSuccess(exit) ? success : ofCause(exit.cause, classifier).outcome

@@ -1,0 +1,102 @@
+// From a policy's options to the plan that the engine runs: every option checked, every duration in milliseconds.
+import { Context, Effect, Schedule } from "effect"
+import { auto, type Classifier } from "../Fault.ts"
+import { isEndless } from "./endless.ts"
+import type { Plan, RetrySchedule } from "./engine.ts"
+import type { Options, Retry } from "./policyTypes.ts"
+import { duration, invalid, name as nonEmpty } from "./validate.ts"
+
+/** Default of `retryAfterCeiling`: what OpenAI's client and linkerd-like proxies wait at most, rounded to a minute. */
+export const retryAfterCeilingMs = 60_000
+
+const known: ReadonlySet<string> = new Set<keyof Options>([
+  "name",
+  "faults",
+  "safety",
+  "deadline",
+  "attemptTimeout",
+  "retry",
+  "retryAfterCeiling",
+  "budget",
+  "guards",
+  "unbounded"
+])
+
+export const compile = (options: Options): Plan => {
+  const at = (option: string) => `Policy.make: ${option}`
+  for (const option of Object.keys(options)) {
+    if (!known.has(option)) invalid(at(option), option, `one of the options ${[...known].join(", ")}`)
+  }
+  const deadlineMs = options.deadline === undefined ? undefined : duration(at("deadline"), options.deadline, "positive")
+  const attemptTimeoutMs =
+    options.attemptTimeout === undefined
+      ? undefined
+      : duration(at("attemptTimeout"), options.attemptTimeout, "positive")
+  if (deadlineMs !== undefined && attemptTimeoutMs !== undefined && attemptTimeoutMs > deadlineMs) {
+    invalid(
+      at("attemptTimeout"),
+      options.attemptTimeout,
+      "at most the deadline, because an attempt cannot outlast its call"
+    )
+  }
+  const retry = options.retry === undefined ? undefined : schedules(at("retry"), options.retry)
+  if (retry !== undefined && deadlineMs === undefined && options.unbounded !== true) {
+    const { throttled, transient } = retry
+    if (isEndless(transient) || (throttled !== transient && isEndless(throttled))) {
+      invalid(
+        at("retry"),
+        "an endless schedule",
+        "a schedule that ends (Backoff.times, Backoff.within), or the policy must have a deadline, or say `unbounded: true`"
+      )
+    }
+  }
+  const { safety } = options
+  const keyed = typeof safety === "object" && safety !== null && "~effect-resilience/Idempotency" in safety
+  const mint = keyed && "mint" in safety ? safety.mint : undefined
+  if (safety === undefined ? retry !== undefined : !(keyed || safety === "idempotent" || safety === "not-idempotent")) {
+    invalid(at("safety"), safety, '"idempotent", "not-idempotent" or an Idempotency.key(…) for a policy that retries')
+  }
+  if (mint !== undefined && !Effect.isEffect(mint)) invalid(at("safety"), mint, "Idempotency.key(mint) with an effect")
+  const { faults = auto } = options
+  if (typeof (faults as Partial<Classifier> | null)?.classify !== "function") {
+    invalid(at("faults"), faults, "a classifier, such as Fault.byTag makes")
+  }
+  const guards = services(at("guards"), options.guards ?? [])
+  return {
+    name: nonEmpty(at("name"), options.name),
+    classifier: faults,
+    guards: guards as Plan["guards"],
+    budgets: services(at("budget"), options.budget ?? []) as Plan["budgets"],
+    deadlineMs,
+    attemptTimeoutMs,
+    retry,
+    retryAfterCeilingMs:
+      options.retryAfterCeiling === undefined
+        ? retryAfterCeilingMs
+        : duration(at("retryAfterCeiling"), options.retryAfterCeiling),
+    repeatable: safety === "idempotent" || keyed,
+    keyed,
+    mint,
+    order: guards.map((_, i) => i)
+  }
+}
+
+const schedules = (option: string, retry: Retry): { transient: RetrySchedule; throttled: RetrySchedule } => {
+  const pair = Schedule.isSchedule(retry) ? { transient: retry, throttled: retry } : retry
+  if (!Schedule.isSchedule(pair?.transient) || !Schedule.isSchedule(pair.throttled)) {
+    invalid(option, retry, "a Schedule, or { transient: Schedule, throttled: Schedule }")
+  }
+  // what it needs is in the types of the policy; by the time it is stepped, it is there
+  return pair as unknown as { transient: RetrySchedule; throttled: RetrySchedule }
+}
+
+const services = (option: string, given: unknown): ReadonlyArray<Context.Key<unknown, unknown>> => {
+  const list: ReadonlyArray<unknown> = Array.isArray(given) ? given : [given]
+  for (const service of list) {
+    if (!Context.isKey(service)) invalid(option, service, "service classes, such as a CircuitBreaker.Service class")
+  }
+  const keys = list as ReadonlyArray<Context.Key<unknown, unknown>>
+  const ids = keys.map((service) => service.key)
+  if (new Set(ids).size !== ids.length) invalid(option, ids, "service classes, each once")
+  return keys
+}

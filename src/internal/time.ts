@@ -1,0 +1,39 @@
+// The time, and the one place that may arm a timer of the host.
+import { Clock, Context, Duration, Effect } from "effect"
+import type { Fiber } from "effect"
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** Monotonic milliseconds of the Clock in force. Only differences mean anything. */
+export const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+
+export const nowMs = (fiber: AnyFiber): number => monotonicMs(fiber.getRef(Clock.Clock))
+
+/** The longest delay a host timer takes; a longer one would fire at once. */
+export const maxTimerMs = 2 ** 31 - 1
+
+// The host's timers by their web-standard names, so that no runtime's type library is needed
+const host = globalThis as unknown as {
+  readonly setTimeout: (f: () => void, ms: number) => unknown
+  readonly clearTimeout: (timer: unknown) => void
+}
+
+/**
+ * Runs `f` in `ms` milliseconds, unless cancelled. With Effect's live Clock in force this is a timer of the host, which costs a
+ * third of a sleeping fiber; with any other Clock it is that Clock's sleep, so that everything runs under a TestClock.
+ */
+export const after = (fiber: AnyFiber, ms: number, f: () => void): (() => void) => {
+  const clock = fiber.getRef(Clock.Clock)
+  if (clock === Context.get(Context.empty(), Clock.Clock) && ms <= maxTimerMs - 1) {
+    // A host cuts the fraction off and counts from a whole millisecond, so that it fires up to two early: but whoever is woken
+    // here finds, by the clock, that its time has come
+    const timer = host.setTimeout(f, Math.ceil(ms) + 1)
+    return () => host.clearTimeout(timer)
+  }
+  const sleeper = Effect.runForkWith(fiber.context)(clock.sleep(Duration.millis(ms)))
+  const unobserve = sleeper.addObserver(f)
+  return () => {
+    unobserve()
+    sleeper.interruptUnsafe()
+  }
+}
