@@ -34,7 +34,10 @@ export interface Call {
   /** 1 for the first attempt of the call. */
   readonly attempt: number
   readonly kind: "first" | "retry" | "hedge"
-  /** The time of asking: monotonic milliseconds of the `Clock` in force. Only differences mean anything. */
+  /**
+   * The time of asking: monotonic milliseconds of the `Clock` in force. Only differences mean anything: a guard that needs the
+   * date takes the `Clock` when its layer is built.
+   */
   readonly now: number
   /** When the call must be over, on the same scale as `now`. */
   readonly deadline: number | undefined
@@ -140,6 +143,31 @@ export const admitted = (permit: Permit): Admitted => ({ _tag: "Admitted", permi
 export const rejected = <Rejection>(rejection: Rejection): Rejected<Rejection> => ({ _tag: "Rejected", rejection })
 
 /**
+ * An answer that takes time. It runs in a fiber of its own, is interrupted when the call is, or when its deadline passes, and must
+ * then leave nothing behind: also when it was granted what it waited for, and is interrupted before it could say so. A
+ * callback whose clean-up looks at what was granted does that:
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Guard } from "effect-resilience"
+ *
+ * const waitFor = (queue: Array<(permit: Guard.Permit) => void>) =>
+ *   Guard.pending<never>(
+ *     Effect.callback((resume) => {
+ *       let granted: Guard.Permit | undefined
+ *       const grant = (permit: Guard.Permit) => {
+ *         granted = permit
+ *         resume(Effect.succeed(Guard.admitted(permit)))
+ *       }
+ *       queue.push(grant)
+ *       return Effect.sync(() => {
+ *         if (granted === undefined) queue.splice(queue.indexOf(grant), 1)
+ *         else granted.settle({ kind: "interrupted", health: "ignored", retryAfter: undefined }, 0)
+ *       })
+ *     })
+ *   )
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -134,6 +134,24 @@ const planOf = (policy: unknown): Plan => {
 }
 
 /**
+ * The mark of "the dependency could not serve". The rejection of a guard of your own may carry it, and is then handled by
+ * {@link catchUnavailable} and by `Fallback` like this library's own:
+ *
+ * ```ts
+ * import { Data } from "effect"
+ * import { Policy } from "effect-resilience"
+ *
+ * class Maintenance extends Data.TaggedError("Maintenance")<{}> {
+ *   readonly [Policy.UnavailableTypeId] = Policy.UnavailableTypeId
+ * }
+ * ```
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const UnavailableTypeId: typeof Branded.UnavailableTypeId = Branded.UnavailableTypeId
+
+/**
  * The errors in `E` that mean "the dependency could not serve": retries exhausted, a deadline or an attempt's timeout passed, a
  * guard refused. All others are the operation's own.
  *

@@ -1,0 +1,400 @@
+// The engine beyond the numbered rules: keys, idempotency, telemetry, Policy.Standard.
+import { assert, describe, it } from "@effect/vitest"
+import {
+  Attempt,
+  Backoff,
+  CircuitBreaker,
+  Fault,
+  Guard,
+  Idempotency,
+  InvalidOption,
+  Policy,
+  RetryBudget,
+  Telemetry,
+  withResilience
+} from "effect-resilience"
+import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, Option, Random, Tracer } from "effect"
+import { TestClock } from "effect/testing"
+import type { Budget } from "../src/internal/budget.ts"
+import { Book, bookedGuard, BookedBudget, errorOf, Gone, Net, scripted, throughTime } from "./kit.ts"
+
+const faults = Fault.byTag<Net | Gone>()({ Net: "transient", Gone: "permanent" })
+const fail: Effect.Effect<never, Net | Gone> = Effect.fail(new Net({}))
+const every = (ms: number, times: number) => Backoff.constant(ms).pipe(Backoff.times(times))
+
+describe("keys", () => {
+  it.effect("one key for all keyed services, or one for each by its id", () =>
+    Effect.gen(function* () {
+      class Host extends CircuitBreaker.Service<Host>()("test/Host", {
+        trip: CircuitBreaker.consecutiveFailures(1),
+        keys: {}
+      }) {}
+      class Tenant extends RetryBudget.Service<Tenant>()(
+        "test/Tenant",
+        RetryBudget.tokenBucket({ capacity: 5, retryCost: 5 }),
+        { keys: {} }
+      ) {}
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: every(1, 1),
+        guards: [Host],
+        budget: Tenant
+      })
+      yield* Effect.gen(function* () {
+        yield* throughTime(withResilience(fail, policy, { key: "a" }))
+        assert.deepStrictEqual([yield* Host.state("a"), yield* Host.state("b")], ["open", "closed"])
+        yield* throughTime(withResilience(fail, policy, { key: { "test/Host": "b", "test/Tenant": "t" } }))
+        assert.deepStrictEqual([yield* Host.state("b"), yield* Host.state("t")], ["open", "closed"])
+        const keys = (yield* Tenant.snapshots).map((s) => s.key)
+        assert.deepStrictEqual(new Set(keys), new Set(["a", "t"]))
+      }).pipe(Effect.provide([Host.layer, Tenant.layer]))
+    })
+  )
+
+  it.effect("guards see the key, the deadline, the time and a seeded random number", () =>
+    Effect.gen(function* () {
+      const book = new Book()
+      const One = Context.Service<"one", Guard.Guard<never>>("one")
+      const Two = Context.Service<"two", Guard.Guard<never>>("two")
+      const policy = Policy.make({ name: "p", deadline: "2 seconds", guards: [One, Two] })
+      yield* TestClock.adjust(500)
+      const run = (key: unknown) =>
+        withResilience(Effect.void, policy, { key } as never).pipe(
+          Effect.provideService(One, bookedGuard(book, "one")),
+          Effect.provideService(Two, bookedGuard(book, "two")),
+          Random.withSeed(1)
+        )
+      yield* run("k")
+      yield* run({ one: "a", two: "b" })
+      assert.deepStrictEqual(
+        book.calls.map((call) => [call.key, call.now, call.deadline, call.emit]),
+        ["k", "k", "a", "b"].map((key) => [key, 500, 2_500, undefined])
+      )
+      const expected = yield* Random.withSeed(Random.next, 1)
+      const drawn = yield* Random.withSeed(
+        Effect.withFiber((fiber) =>
+          Effect.succeed(Object.assign(Object.create(book.calls[0]!), { fiber }) as Guard.Call)
+        ).pipe(Effect.map((call) => call.random())),
+        1
+      )
+      assert.strictEqual(drawn, expected)
+    })
+  )
+})
+
+describe("idempotency keys", () => {
+  const body = Effect.flatMap(Idempotency.Key, (key) => Effect.fail(new Net({ n: Number(key) })))
+  const keysOf = (exit: Exit.Exit<unknown, unknown>) =>
+    (errorOf(exit) as Policy.RetryExhausted<Net>).history.map((h) => h.error.n)
+
+  it.effect("minted once a call, within its deadline; the caller's own wins", () =>
+    Effect.gen(function* () {
+      let minted = 0
+      const mint = Effect.sync(() => String(++minted))
+      const policy = Policy.make({ name: "p", faults, safety: Idempotency.key(mint), retry: every(1, 2) })
+      assert.deepStrictEqual(keysOf(yield* throughTime(withResilience(body, policy))), [1, 1, 1])
+      assert.deepStrictEqual(keysOf(yield* throughTime(withResilience(body, policy))), [2, 2, 2])
+      const said = yield* throughTime(withResilience(body, policy, { idempotencyKey: "77" }))
+      assert.deepStrictEqual(keysOf(said), [77, 77, 77])
+      assert.strictEqual(minted, 2)
+      const slow = Policy.make({
+        name: "slow",
+        safety: Idempotency.key(Effect.as(Effect.sleep(5_000), "1")),
+        deadline: "1 second"
+      })
+      const late = errorOf(yield* throughTime(withResilience(Effect.void, slow)))
+      assert.strictEqual(late._tag, "DeadlineExceeded")
+      const dies = Policy.make({ name: "dies", safety: Idempotency.key(Effect.die("mint")) })
+      const exit = yield* Effect.exit(withResilience(Effect.void, dies))
+      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === "mint")
+    })
+  )
+
+  it.effect("a nested policy does not inherit the key", () =>
+    Effect.gen(function* () {
+      const outer = Policy.make({ name: "outer", safety: Idempotency.key() })
+      const plain = Policy.make({ name: "plain" })
+      const own = Policy.make({ name: "own", safety: Idempotency.key(Effect.succeed("2")) })
+      const read = Effect.map(Idempotency.Key, (key) => key)
+      assert.strictEqual(yield* withResilience(read, outer, { idempotencyKey: "1" }), "1")
+      assert.strictEqual(yield* read.pipe(withResilience(own), withResilience(outer, { idempotencyKey: "1" })), "2")
+      const exit = yield* Effect.exit(read.pipe(withResilience(plain), withResilience(outer, { idempotencyKey: "1" })))
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+    })
+  )
+})
+
+describe("attempts", () => {
+  it.effect("an effect can look at its attempt, and at the latest error of a kind", () =>
+    Effect.gen(function* () {
+      const policy = Policy.make({ name: "p", faults: Fault.all, safety: "idempotent", retry: every(1, 5) })
+      const seen: Array<unknown> = []
+      const look = Effect.gen(function* () {
+        const { kind, lastError, number, policy } = yield* Attempt.current
+        const net = yield* Attempt.lastError(Net)
+        seen.push([policy, number, kind, (lastError as Net | undefined)?._tag, Option.map(net, (e) => e.n)])
+      })
+      const { effect } = scripted<void, Net | Gone>(
+        Effect.fail(new Net({ n: 1 })),
+        Effect.fail(new Gone({})),
+        Effect.fail(new Net({ n: 3 })),
+        Effect.void
+      )
+      yield* throughTime(withResilience(Effect.andThen(look, effect), policy))
+      assert.deepStrictEqual(seen, [
+        ["p", 1, "first", undefined, Option.none()],
+        ["p", 2, "retry", "Net", Option.some(1)],
+        ["p", 3, "retry", "Gone", Option.some(1)],
+        ["p", 4, "retry", "Net", Option.some(3)]
+      ])
+    })
+  )
+
+  it.effect("draining that begins while a call sleeps makes no further attempt, and gives the token back", () =>
+    Effect.gen(function* () {
+      const draining = { current: false }
+      const budget = new BookedBudget("b", 5)
+      const Tokens = Context.Service<"b", Budget>("b")
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: every(1_000, 5),
+        budget: Tokens
+      })
+      const { effect, runs } = scripted(fail)
+      const fiber = yield* Effect.forkChild(
+        Effect.exit(withResilience(effect, policy)).pipe(
+          Effect.provideService(Policy.draining, draining as never),
+          Effect.provideService(Tokens, budget)
+        ),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust(500)
+      draining.current = true
+      yield* TestClock.adjust(500)
+      const error = errorOf(yield* Fiber.join(fiber)) as Policy.RetryExhausted<Net>
+      assert.deepStrictEqual([error.reason, error.attempts], ["draining", 1])
+      assert.strictEqual(runs.length, 1)
+      assert.deepStrictEqual([budget.taken, budget.cancelled, budget.open], [1, 1, 0])
+    })
+  )
+})
+
+describe("telemetry of a call", () => {
+  const policy = Policy.make({
+    name: "p",
+    faults,
+    safety: "idempotent",
+    attemptTimeout: "1 second",
+    deadline: "10 seconds",
+    retry: every(100, 1)
+  })
+  const tags = (events: ReadonlyArray<Telemetry.Event>) => events.map((e) => e._tag)
+  const record = <A, E>(self: Effect.Effect<A, E>) =>
+    Effect.gen(function* () {
+      const exit = yield* throughTime(Telemetry.recorded(self))
+      return Exit.isSuccess(exit) ? exit.value : ([Exit.die("no"), []] as const)
+    })
+
+  it.effect("success", () =>
+    Effect.gen(function* () {
+      const [exit, events] = yield* record(withResilience(Effect.as(Effect.sleep(30), 1), policy, {}))
+      assert.deepStrictEqual(exit, Exit.succeed(1))
+      assert.deepStrictEqual(tags(events), ["CallStarted", "AttemptSucceeded", "CallSucceeded"])
+      assert.deepInclude(events[1], { policy: "p", attempt: 1, kind: "first", elapsed: Duration.millis(30) })
+      assert.deepInclude(events[2], { attempts: 1, elapsed: Duration.millis(30), at: 30, key: undefined })
+    })
+  )
+
+  it.effect("recovery", () =>
+    Effect.gen(function* () {
+      const [, events] = yield* record(withResilience(scripted(fail, Effect.succeed(1)).effect, policy))
+      assert.deepStrictEqual(tags(events), [
+        "CallStarted",
+        "AttemptFailed",
+        "RetryScheduled",
+        "AttemptSucceeded",
+        "CallRecovered",
+        "CallSucceeded"
+      ])
+      assert.deepInclude(events[1], { attempt: 1, kind: "first", outcome: "transient", error: "Net" })
+      assert.deepInclude(events[2], { attempt: 2, error: "Net", delay: Duration.millis(100), retryAfter: undefined })
+      assert.deepInclude(events[4], { attempts: 2, error: "Net", elapsed: Duration.millis(100) })
+    })
+  )
+
+  it.effect("exhaustion, timeout, deadline", () =>
+    Effect.gen(function* () {
+      const [, events] = yield* record(withResilience(fail, policy))
+      assert.deepStrictEqual(tags(events).slice(-2), ["RetryDenied", "CallFailed"])
+      assert.deepInclude(events.at(-2), { reason: "schedule", error: "Net", attempt: 2, deniedBy: undefined })
+      assert.deepInclude(events.at(-1), { error: "RetryExhausted", lastError: "Net", attempts: 2 })
+      const [, timeouts] = yield* record(withResilience(Effect.never, policy))
+      assert.deepInclude(timeouts[1], { outcome: "timeout", error: "AttemptTimeout", elapsed: Duration.seconds(1) })
+      const short = Policy.extend(policy, { name: "short", deadline: "1500 millis" })
+      const [, late] = yield* record(withResilience(Effect.never, short))
+      assert.deepStrictEqual(tags(late).slice(-3), ["AttemptFailed", "DeadlinePassed", "CallFailed"])
+      assert.deepInclude(late.at(-3), { outcome: "interrupted", elapsed: Duration.millis(400) })
+      assert.deepInclude(late.at(-2), { name: "short", after: Duration.millis(1_500) })
+      assert.deepInclude(late.at(-1), { error: "DeadlineExceeded", lastError: "AttemptTimeout" })
+    })
+  )
+
+  it.effect("permanent, defect, interruption", () =>
+    Effect.gen(function* () {
+      const [, permanent] = yield* record(withResilience(Effect.fail(new Gone({})), policy))
+      assert.deepInclude(permanent[1], { outcome: "permanent", error: "Gone" })
+      assert.deepInclude(permanent[2], { _tag: "CallFailed", error: "Gone", lastError: "Gone" })
+      const [, defect] = yield* record(withResilience(Effect.die("x"), policy))
+      assert.deepInclude(defect[1], { outcome: "defect", error: "Defect" })
+      assert.deepInclude(defect[2], { _tag: "CallFailed", error: "Defect" })
+      const [, own] = yield* record(withResilience(Effect.interrupt, policy))
+      assert.deepInclude(own[1], { outcome: "interrupted", error: "Interrupted" })
+      assert.deepInclude(own[2], { _tag: "CallFailed", error: "Interrupted" })
+      const events: Array<Telemetry.Event> = []
+      const listened = Telemetry.events.pipe((s) => s)
+      assert.isDefined(listened)
+      const run = (self: Effect.Effect<unknown, unknown>, after: number) =>
+        Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(self, { startImmediately: true })
+          yield* TestClock.adjust(after)
+          yield* Fiber.interrupt(fiber)
+        })
+      const [, running] = yield* Telemetry.recorded(run(withResilience(Effect.never, policy), 50))
+      assert.deepStrictEqual(tags(running), ["CallStarted", "AttemptFailed", "CallFailed"])
+      assert.deepInclude(running[1], { outcome: "interrupted", error: "Interrupted", elapsed: Duration.millis(50) })
+      const [, sleeping] = yield* Telemetry.recorded(run(withResilience(fail, policy), 50))
+      assert.deepStrictEqual(tags(sleeping), ["CallStarted", "AttemptFailed", "RetryScheduled", "CallFailed"])
+      assert.deepInclude(sleeping.at(-1), { error: "Interrupted", lastError: "Net" })
+      assert.isEmpty(events)
+    })
+  )
+
+  it.effect("a guard's rejection, with its reason and the call's key", () =>
+    Effect.gen(function* () {
+      class Full extends CircuitBreaker.Service<Full>()("test/Full", {
+        trip: CircuitBreaker.consecutiveFailures(1),
+        keys: {}
+      }) {}
+      const p = Policy.make({ name: "p", guards: [Full] })
+      const [, events] = yield* Telemetry.recorded(
+        Effect.andThen(Full.isolate("k"), Effect.exit(withResilience(Effect.void, p, { key: "k" })))
+      ).pipe(Effect.provide(Full.layer))
+      assert.deepStrictEqual(tags(events), ["CircuitChanged", "CallStarted", "GuardRejected", "CallFailed"])
+      assert.deepInclude(events[2], {
+        guard: "test/Full",
+        error: "CircuitOpen",
+        reason: "isolated",
+        attempt: 1,
+        key: "k"
+      })
+      assert.deepInclude(events[3], { error: "CircuitOpen", lastError: undefined, attempts: 1 })
+      const odd = (rejection: unknown) => {
+        const Odd = Context.Service<"odd", Guard.Guard<unknown>>("odd")
+        const guard: Guard.Guard<unknown> = { name: "odd", phase: "rate", admit: () => Guard.rejected(rejection) }
+        const run = Effect.exit(withResilience(Effect.void, Policy.make({ name: "p", guards: [Odd] })))
+        return Effect.map(Telemetry.recorded(Effect.provideService(run, Odd, guard)), ([, events]) =>
+          events.find((e) => e._tag === "GuardRejected")
+        )
+      }
+      assert.deepInclude(yield* odd("no"), { error: "string", reason: "string" })
+      assert.deepInclude(yield* odd({ _tag: "No", reason: "full" }), { error: "No", reason: "full" })
+      assert.deepInclude(yield* odd({ _tag: "No", reason: 7 }), { error: "No", reason: "No" })
+      const [, many] = yield* Telemetry.recorded(
+        Effect.exit(withResilience(Effect.void, p, { key: { "test/Full": "k" } }))
+      ).pipe(Effect.provide(Full.layer))
+      assert.deepInclude(many[0], { key: "k" })
+    })
+  )
+
+  it.effect("span events on the current span when something goes wrong", () =>
+    Effect.gen(function* () {
+      const names: Array<string> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          const event = span.event.bind(span)
+          span.event = (name, time, attributes) => {
+            names.push(name)
+            event(name, time, attributes)
+          }
+          return span
+        }
+      })
+      yield* throughTime(
+        withResilience(fail, policy).pipe(Effect.withSpan("span"), Effect.provideService(Tracer.Tracer, tracer))
+      )
+      assert.deepStrictEqual(names, [
+        "resilience.attempt.failed",
+        "resilience.retry",
+        "resilience.attempt.failed",
+        "resilience.retry.denied"
+      ])
+    })
+  )
+})
+
+describe("Policy.Standard", () => {
+  class Quotes extends Policy.Standard<Quotes>()("quotes.get", { safety: "idempotent", faults }) {}
+
+  it.effect("has its own budget and breaker, and the documented numbers", () =>
+    Effect.gen(function* () {
+      const { effect, runs } = scripted(fail)
+      const exit = yield* throughTime(
+        Effect.gen(function* () {
+          const error = errorOf(yield* Effect.exit(withResilience(effect, Quotes))) as Policy.RetryExhausted<Net>
+          assert.deepStrictEqual([error.policy, error.reason, error.attempts], ["quotes.get", "schedule", 4])
+          for (const [i, entry] of error.history.slice(0, -1).entries()) {
+            assert.isAtMost(Duration.toMillis(entry.delay!), 100 * 2 ** i)
+          }
+          assert.strictEqual(yield* Quotes.budget.balance(), 97)
+          for (let i = 0; i < 4; i++) yield* Effect.exit(withResilience(effect, Quotes))
+          assert.strictEqual(yield* Quotes.breaker.state(), "open")
+          const open = errorOf(yield* Effect.exit(withResilience(effect, Quotes)))
+          assert.instanceOf(open, CircuitBreaker.CircuitOpen)
+        }).pipe(Effect.provide(Quotes.layer))
+      )
+      assert.isTrue(Exit.isSuccess(exit), String(exit))
+      assert.strictEqual(runs.length, 20)
+      const { attemptTimeout, deadline, name } = Quotes.policy.options
+      assert.deepStrictEqual([name, deadline, attemptTimeout], ["quotes.get", "10 seconds", "2500 millis"])
+    })
+  )
+
+  it.effect("takes overrides, of the policy, the budget and the breaker", () =>
+    Effect.gen(function* () {
+      class Tuned extends Policy.Standard<Tuned>()("tuned", {
+        safety: "not-idempotent",
+        faults,
+        attemptTimeout: undefined,
+        deadline: "1 second",
+        retry: every(1, 1),
+        budget: RetryBudget.fixedRate({ perSecond: 0, burst: 7 }),
+        breaker: { trip: CircuitBreaker.consecutiveFailures(1) }
+      }) {}
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* Tuned.budget.balance(), 7)
+        yield* Effect.exit(withResilience(fail, Tuned))
+        assert.strictEqual(yield* Tuned.breaker.state(), "open")
+      }).pipe(Effect.provide(Tuned.layer))
+      assert.isUndefined(Tuned.policy.options.attemptTimeout)
+      const died = yield* Effect.exit(
+        Effect.void.pipe(
+          Effect.provide(
+            Policy.Standard<"x">()("x", { safety: "idempotent", breaker: { halfOpen: { probes: 0 } } })
+              .layer as Layer.Layer<never>
+          )
+        )
+      )
+      assert.isTrue(Exit.isFailure(died) && Cause.squash(died.cause) instanceof InvalidOption)
+      assert.throws(
+        () => Policy.Standard<"x">()("", { safety: "idempotent" }),
+        InvalidOption as never,
+        "Policy.make: name must be a non-empty string"
+      )
+    })
+  )
+})
