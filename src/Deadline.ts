@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import { Cause, Clock, Duration, Effect, Exit, Fiber, Option } from "effect"
-import { dual } from "effect/Function"
 import { bounded, defectsOf } from "./internal/bounded.ts"
 import { CurrentCall, currentFrame, derive, withinFrame, type Life } from "./internal/currentCall.ts"
 import { DeadlineExceeded } from "./internal/errors.ts"
@@ -39,6 +38,15 @@ export interface Current {
   readonly owner: string | undefined
 }
 
+type Limit = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
+
+/** Not with `dual`: its options are refused when they are written, and not when they are applied. */
+const dataFirstOrLast = <Args extends ReadonlyArray<unknown>>(make: (...args: Args) => Limit) =>
+  ((...args: ReadonlyArray<unknown>) =>
+    Effect.isEffect(args[0])
+      ? make(...(args.slice(1) as unknown as Args))(args[0])
+      : make(...(args as unknown as Args))) as never
+
 /**
  * Gives an effect `d` to finish, from now on. It is interrupted then, and `DeadlineExceeded` comes out when its finalizers have
  * run; unless a nearer deadline is in force already, whose owner raises it. `d` is a finite duration above 0.
@@ -56,14 +64,11 @@ export const within: {
     d: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | DeadlineExceeded, R>
-} = dual(
-  (args) => Effect.isEffect(args[0]),
-  <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input, options?: Options) => {
-    const ms = duration("Deadline.within: d", d, "positive")
-    const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.within: name", options.name)
-    return limited(self, owner, () => ms)
-  }
-)
+} = dataFirstOrLast((d: Duration.Input, options?: Options) => {
+  const ms = duration("Deadline.within: d", d, "positive")
+  const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.within: name", options.name)
+  return (self) => limited(self, owner, () => ms)
+})
 
 /**
  * Gives an effect until a point in time, in milliseconds since the epoch; one that has passed already lets nothing begin. As
@@ -82,16 +87,13 @@ export const at: {
     epochMillis: number,
     options?: Options
   ): Effect.Effect<A, E | DeadlineExceeded, R>
-} = dual(
-  (args) => Effect.isEffect(args[0]),
-  <A, E, R>(self: Effect.Effect<A, E, R>, epochMillis: number, options?: Options) => {
-    if (!Number.isFinite(epochMillis)) {
-      invalid("Deadline.at: epochMillis", epochMillis, "a finite number of milliseconds since the epoch")
-    }
-    const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.at: name", options.name)
-    return limited(self, owner, (clock) => epochMillis - clock.currentTimeMillisUnsafe())
+} = dataFirstOrLast((epochMillis: number, options?: Options) => {
+  if (!Number.isFinite(epochMillis)) {
+    invalid("Deadline.at: epochMillis", epochMillis, "a finite number of milliseconds since the epoch")
   }
-)
+  const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.at: name", options.name)
+  return (self) => limited(self, owner, (clock) => epochMillis - clock.currentTimeMillisUnsafe())
+})
 
 const limited = <A, E, R>(
   self: Effect.Effect<A, E, R>,
@@ -173,13 +175,14 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
 export const reserve: {
   (d: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R> => {
+} = dataFirstOrLast((d: Duration.Input) => {
   const ms = duration("Deadline.reserve: d", d)
-  return Effect.withFiber((fiber) => {
-    const deadline = currentFrame(fiber)?.deadline
-    if (deadline === undefined || ms === 0) return self
-    return limited(self, deadline.owner, (clock) => deadline.at - ms - monotonicMs(clock))
-  })
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | DeadlineExceeded, R> =>
+    Effect.withFiber((fiber) => {
+      const deadline = currentFrame(fiber)?.deadline
+      if (deadline === undefined || ms === 0) return self
+      return limited(self, deadline.owner, (clock) => deadline.at - ms - monotonicMs(clock))
+    })
 })
 
 /**

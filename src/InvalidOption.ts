@@ -26,7 +26,10 @@ const print = (value: unknown): string => {
   if (typeof value === "string") return JSON.stringify(value)
   if (typeof value === "object" && value !== null) {
     try {
-      return JSON.stringify(value) ?? String(value)
+      // JSON has no word for NaN and Infinity
+      const readable = (_: string, part: unknown) =>
+        typeof part === "number" && !Number.isFinite(part) ? String(part) : part
+      return JSON.stringify(value, readable) ?? String(value)
     } catch {
       return Object.prototype.toString.call(value)
     }

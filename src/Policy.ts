@@ -7,7 +7,7 @@ import { Context, Effect } from "effect"
 import { dual } from "effect/Function"
 import { Draining } from "./internal/draining.ts"
 import { run, type CallOptions, type Plan } from "./internal/engine.ts"
-import { compile } from "./internal/plan.ts"
+import { planOf, PolicyImpl } from "./internal/policy.ts"
 import type * as Types from "./internal/policyTypes.ts"
 import * as Branded from "./internal/unavailable.ts"
 import { invalid, name } from "./internal/validate.ts"
@@ -52,17 +52,6 @@ export type Error<P, E> = Types.ErrorOf<Types.OptionsOf<P>, E>
  * @category type-level
  */
 export type Services<P> = Types.Needs<Types.OptionsOf<P>>
-
-class PolicyImpl<O> implements Policy<O> {
-  readonly "~effect-resilience/Policy" = "~effect-resilience/Policy"
-  readonly options: O
-  readonly plan: Plan
-
-  constructor(options: O) {
-    this.options = Object.freeze({ ...options })
-    this.plan = compile(options as Options)
-  }
-}
 
 /**
  * Makes a policy. Throws `InvalidOption`, naming the option, its value and what is allowed.
@@ -124,13 +113,6 @@ const checkKey = (plan: Plan, call: CallOptions | undefined): void => {
       `said at the call, because ${plan.name} asks its caller for it`
     )
   }
-}
-
-const planOf = (policy: unknown): Plan => {
-  if (policy instanceof PolicyImpl) return policy.plan
-  const carried = typeof policy === "function" && "policy" in policy ? policy.policy : undefined
-  if (carried instanceof PolicyImpl) return carried.plan
-  return invalid("withResilience: policy", policy, "made by Policy.make, Policy.extend or Policy.Standard")
 }
 
 /**

@@ -437,6 +437,7 @@ export const Service = <Self>(): {
     id: Id,
     model: Model,
     options?: ServiceOptions | undefined
+    // oxlint-disable-next-line typescript/no-explicit-any -- the overloads say which of the three kinds it is
   ): ServiceClass<Self, Id, any> => {
     const Tag = Context.Service<Self, RetryBudget>()(id)
     const build = (change: LayerOptions): RetryBudget => {
@@ -547,10 +548,8 @@ export interface TaskOptions {
 export const task: {
   (options: TaskOptions): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, options: TaskOptions): Effect.Effect<A, E, R>
-} = <A, E, R>(...args: [options: TaskOptions] | [self: Effect.Effect<A, E, R>, options: TaskOptions]): any => {
-  if (args.length === 2) return bindTask(args[1])(args[0])
-  return bindTask(args[0])
-}
+} = (<A, E, R>(...args: [options: TaskOptions] | [self: Effect.Effect<A, E, R>, options: TaskOptions]) =>
+  args.length === 2 ? bindTask(args[1])(args[0]) : bindTask(args[0])) as never
 
 /** Not with `dual`, so that bad options are refused when they are written, and not when they are applied. */
 const bindTask = (options: TaskOptions) => {

@@ -20,10 +20,10 @@ const foreverMs = 100 * 365 * 24 * 60 * 60 * 1000
  * endless. Effects inside the schedule (`Schedule.tap`) run, up to `endlessAfter + 1` times; only their logging is
  * silenced.
  */
-export const isEndless = (schedule: Schedule.Schedule<any, any, any, any>): boolean => {
+export const isEndless = (schedule: Schedule.Schedule<unknown, never, unknown, unknown>): boolean => {
   const exit = Effect.runSyncExit(
     // a service it requires is found missing, which is a defect
-    goesOn(schedule as Schedule.Schedule<unknown, unknown, unknown>).pipe(
+    goesOn(schedule as unknown as Schedule.Schedule<unknown, unknown, unknown>).pipe(
       Random.withSeed(0),
       Effect.provideService(Logger.CurrentLoggers, new Set())
     )

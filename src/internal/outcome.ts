@@ -44,8 +44,8 @@ export const ofCause = (cause: Cause.Cause<unknown>, classifier: Classifier): Fa
   }
   if (isInterrupted || cause.reasons.length === 0) return failed(interrupted, undefined, cause)
   for (const reason of cause.reasons) {
-    if (reason._tag !== "Fail") continue
-    const seen = ofError(reason.error, cause, classifier)
+    // only errors are left
+    const seen = ofError((reason as Cause.Fail<unknown>).error, cause, classifier)
     if (!isRetried(seen.outcome)) return seen
     first ??= seen
   }

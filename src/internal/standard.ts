@@ -3,9 +3,9 @@ import { Layer } from "effect"
 import type { Context, Schedule } from "effect"
 import * as Backoff from "../Backoff.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
-import { make } from "../Policy.ts"
 import * as RetryBudget from "../RetryBudget.ts"
-import type { Checked, Merge, Options, Policy, Safety } from "./policyTypes.ts"
+import { PolicyImpl } from "./policy.ts"
+import type { Merge, Options, Policy, Safety } from "./policyTypes.ts"
 
 /**
  * The numbers of {@link Standard}, each with its reason:
@@ -96,7 +96,7 @@ export const Standard =
       trip: CircuitBreaker.failureRate(standard.breaker)
     })
     const budget = RetryBudget.Service<Self>()(`${name}/budget`, model ?? RetryBudget.ratio(standard.budget))
-    const policy = make({
+    const preset: Options = {
       name,
       deadline: standard.deadline,
       attemptTimeout: standard.attemptTimeout,
@@ -107,9 +107,9 @@ export const Standard =
       budget,
       guards: [breaker],
       ...overrides
-    } satisfies Options as Options & Checked<Options>) as unknown as StandardPolicy<Self, Name, O>
+    }
     return class {
-      static readonly policy = policy
+      static readonly policy = new PolicyImpl(preset)
       static readonly breaker = breaker
       static readonly budget = budget
       static readonly layer = Layer.mergeAll(breaker.layerWith(tuning ?? {}), budget.layer)

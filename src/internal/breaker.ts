@@ -1,0 +1,285 @@
+// A breaker: one circuit, or one for each key, behind the contract of a guard.
+import { Duration } from "effect"
+import type { Admission, Admitted, Call, Outcome, Permit, Rejected } from "../Guard.ts"
+import { rejected } from "../Guard.ts"
+import { Circuit } from "./circuit.ts"
+import type { Health, Settings, State } from "./circuit.ts"
+import type { Emit } from "./events.ts"
+import { KeyedMap } from "./keyed.ts"
+import { invalid } from "./validate.ts"
+
+export interface Snapshot {
+  /** `undefined` for a breaker that is not keyed. */
+  readonly key: string | undefined
+  readonly state: State
+  /** From 0 to 1: what the trip's rate is. `undefined` while there is not enough data, or if the trip counts no rate. */
+  readonly rate: number | undefined
+  /** How many calls the rate is taken over; of a trip that counts failures in a row, how many there were. */
+  readonly calls: number
+  /** How long it will still be open; `undefined` if it is not. */
+  readonly retryAfter: Duration.Duration | undefined
+}
+
+export type Refusing = Exclude<State, "closed">
+
+/** What all the circuits of a breaker share. */
+export interface Shared<Rejection> extends Settings {
+  readonly name: string
+  /** How an outcome counts, where that is not as the classifier says. */
+  readonly count: { readonly throttled?: Health | undefined; readonly defect?: Health | undefined }
+  readonly reject: (key: string | undefined, state: Refusing, until: number | undefined) => Rejection
+  /** Says that a circuit has changed. Whoever caused it may listen. */
+  readonly changed: (emit: Emit | undefined, key: string | undefined, from: State, to: State) => void
+}
+
+/** What every circuit of a keyed breaker is to be, the future ones included. */
+type Mode = { readonly state: "open"; readonly until: number } | { readonly state: Exclude<State, "open"> }
+
+export class Breaker<Rejection> {
+  readonly #shared: Shared<Rejection>
+  /** Of a breaker without keys. */
+  readonly #single: GuardedCircuit<Rejection>
+  readonly #keyed: KeyedMap<GuardedCircuit<Rejection>> | undefined
+  #mode: Mode = { state: "closed" }
+
+  constructor(
+    shared: Shared<Rejection>,
+    keys: { readonly max: number; readonly idleTimeToLiveMs: number } | undefined,
+    initial: State
+  ) {
+    this.#shared = shared
+    this.#single = new GuardedCircuit(shared, undefined)
+    this.#keyed =
+      keys &&
+      new KeyedMap({
+        ...keys,
+        make: (key, now) => this.#make(key, now),
+        keep: (circuit, now) => this.#isWorthKeeping(circuit, now, keys.idleTimeToLiveMs)
+      })
+    const now = shared.now()
+    if (keys !== undefined) this.#mode = initial === "open" ? this.#openMode(now, undefined) : { state: initial }
+    else if (initial === "open") this.#single.open(now)
+    else if (initial === "half-open") this.#single.halfOpen(now)
+    else if (initial === "isolated") this.#single.isolate()
+  }
+
+  // -- the guard ---------------------------------------------------------------------------------------------------------
+
+  look(call: Call): Rejection | undefined {
+    const circuit = this.#find(call.key, call.now)
+    if (circuit === undefined) {
+      const state = this.#modeAt(call.now)
+      return state === "open" || state === "isolated"
+        ? this.#shared.reject(call.key, state, this.#modeUntil(call.now))
+        : undefined
+    }
+    return circuit.state !== "closed" && circuit.rejects(call.now) ? circuit.rejection(call.now).rejection : undefined
+  }
+
+  admit(call: Call): Admission<Rejection> {
+    const circuit = this.#use(call.key, call.now)
+    if (circuit.state !== "closed") {
+      this.#move(circuit, call.emit, () => circuit.expire(call.now))
+      let isAdmitted = false
+      this.#move(circuit, call.emit, () => (isAdmitted = circuit.admit(call.now)))
+      if (!isAdmitted) return circuit.rejection(call.now)
+    }
+    return circuit.admission(call.emit)
+  }
+
+  // -- reading -----------------------------------------------------------------------------------------------------------
+
+  state(key: string | undefined, now: number): State {
+    return this.#find(key, now)?.stateAt(now) ?? this.#modeAt(now)
+  }
+
+  snapshot(key: string | undefined, now: number): Snapshot {
+    const circuit = this.#find(key, now)
+    return circuit === undefined
+      ? { key, state: this.#modeAt(now), rate: undefined, calls: 0, retryAfter: left(this.#modeUntil(now), now) }
+      : circuit.snapshot(now)
+  }
+
+  snapshots(now: number): ReadonlyArray<Snapshot> {
+    return this.#present(now).map((circuit) => circuit.snapshot(now))
+  }
+
+  // -- by hand -----------------------------------------------------------------------------------------------------------
+
+  open(key: string | undefined, forMs: number | undefined, now: number, emit: Emit | undefined): void {
+    const isAll = this.#keyed !== undefined && key === undefined
+    if (isAll && this.#mode.state !== "isolated") this.#mode = this.#openMode(now, forMs)
+    for (const circuit of isAll ? this.#present(now) : [this.#use(key, now)]) {
+      this.#move(circuit, emit, () => circuit.expire(now))
+      if (circuit.state === "isolated") continue
+      this.#move(circuit, emit, () => circuit.open(now, forMs === undefined ? undefined : now + forMs))
+    }
+  }
+
+  isolate(key: string | undefined, now: number, emit: Emit | undefined): void {
+    this.#set("isolated", key, now, emit)
+  }
+
+  close(key: string | undefined, now: number, emit: Emit | undefined): void {
+    this.#set("closed", key, now, emit)
+  }
+
+  #set(to: "closed" | "isolated", key: string | undefined, now: number, emit: Emit | undefined): void {
+    const isAll = this.#keyed !== undefined && key === undefined
+    if (isAll) this.#mode = { state: to }
+    for (const circuit of isAll ? this.#present(now) : [this.#use(key, now)]) {
+      this.#move(circuit, emit, () => circuit.expire(now))
+      this.#move(circuit, emit, () => (to === "closed" ? circuit.close() : circuit.isolate()))
+    }
+  }
+
+  // -- the circuits ------------------------------------------------------------------------------------------------------
+
+  /** Counts as use, and makes the circuit if there is none. */
+  #use(key: string | undefined, now: number): GuardedCircuit<Rejection> {
+    return this.#keyed === undefined ? this.#single : this.#keyed.get(this.#given(key), now)
+  }
+
+  #find(key: string | undefined, now: number): GuardedCircuit<Rejection> | undefined {
+    return this.#keyed === undefined ? this.#single : this.#keyed.peek(this.#given(key), now)
+  }
+
+  #present(now: number): ReadonlyArray<GuardedCircuit<Rejection>> {
+    return this.#keyed === undefined ? [this.#single] : this.#keyed.entries(now).map(([, circuit]) => circuit)
+  }
+
+  #given(key: string | undefined): string {
+    return (
+      key ??
+      invalid("key", key, `a string, said at the call, because the circuit breaker "${this.#shared.name}" is keyed`)
+    )
+  }
+
+  #make(key: string, now: number): GuardedCircuit<Rejection> {
+    const circuit = new GuardedCircuit(this.#shared, key)
+    const state = this.#modeAt(now)
+    if (state === "open") circuit.open(now, this.#modeUntil(now))
+    else if (state === "half-open") circuit.halfOpen(now)
+    else if (state === "isolated") circuit.isolate()
+    return circuit
+  }
+
+  /** One that would be another if it were forgotten and made anew. */
+  #isWorthKeeping(circuit: GuardedCircuit<Rejection>, now: number, idleTimeToLiveMs: number): boolean {
+    const mode = this.#modeAt(now)
+    if (mode === "isolated") return circuit.state !== "isolated"
+    if (mode === "open" && circuit.state === "closed") return true
+    return now < circuit.eventfulUntil + idleTimeToLiveMs
+  }
+
+  #openMode(now: number, forMs: number | undefined): Mode {
+    return { state: "open", until: now + (forMs ?? this.#shared.openTimes()()) }
+  }
+
+  /** An opening of all circuits is over, for those to come, when its time is. */
+  #modeAt(now: number): State {
+    return this.#mode.state === "open" && now >= this.#mode.until ? "closed" : this.#mode.state
+  }
+
+  #modeUntil(now: number): number | undefined {
+    return this.#mode.state === "open" && now < this.#mode.until ? this.#mode.until : undefined
+  }
+
+  #move(circuit: GuardedCircuit<Rejection>, emit: Emit | undefined, f: () => void): void {
+    const from = circuit.state
+    f()
+    if (circuit.state !== from) this.#shared.changed(emit, circuit.key, from, circuit.state)
+  }
+}
+
+/** A circuit with what it hands out: one object for each generation, so that neither admitting nor rejecting allocates. */
+class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> {
+  readonly key: string | undefined
+  #ticket: Ticket<Rejection> | undefined = undefined
+  #refusal: Refusal<Rejection> | undefined = undefined
+
+  constructor(shared: Shared<Rejection>, key: string | undefined) {
+    super(shared)
+    this.key = key
+  }
+
+  admission(emit: Emit | undefined): Ticket<Rejection> {
+    const ticket = this.#ticket
+    return ticket !== undefined && ticket.generation === this.generation && ticket.emit === emit
+      ? ticket
+      : (this.#ticket = new Ticket(this, this.generation, emit))
+  }
+
+  rejection(now: number): Rejected<Rejection> {
+    if (this.#refusal === undefined || this.#refusal.generation !== this.generation) {
+      const rejection = this.settings.reject(this.key, this.state as Refusing, this.openUntil(now))
+      this.#refusal = { generation: this.generation, rejected: rejected(rejection) }
+    }
+    return this.#refusal.rejected
+  }
+
+  snapshot(now: number): Snapshot {
+    return {
+      key: this.key,
+      state: this.stateAt(now),
+      ...this.read(now),
+      retryAfter: left(this.openUntil(now), now)
+    }
+  }
+}
+
+interface Refusal<Rejection> {
+  readonly generation: number
+  readonly rejected: Rejected<Rejection>
+}
+
+/** The admission and its permit in one object, because a closed circuit keeps one. */
+class Ticket<Rejection> implements Admitted, Permit {
+  readonly generation: number
+  readonly emit: Emit | undefined
+  readonly #circuit: GuardedCircuit<Rejection>
+
+  constructor(circuit: GuardedCircuit<Rejection>, generation: number, emit: Emit | undefined) {
+    this.#circuit = circuit
+    this.generation = generation
+    this.emit = emit
+  }
+
+  get _tag(): "Admitted" {
+    return "Admitted"
+  }
+
+  get permit(): Permit {
+    return this
+  }
+
+  settle(outcome: Outcome, elapsed: number): void {
+    const circuit = this.#circuit
+    const { changed, count } = circuit.settings
+    const from = circuit.state
+    circuit.settle(
+      this.generation,
+      healthOf(outcome, count),
+      elapsed,
+      outcome.retryAfter && Duration.toMillis(outcome.retryAfter)
+    )
+    if (circuit.state !== from) changed(this.emit, circuit.key, from, circuit.state)
+  }
+}
+
+const healthOf = (outcome: Outcome, count: Shared<unknown>["count"]): Health => {
+  switch (outcome.kind) {
+    case "interrupted":
+      return "ignored"
+    case "throttled":
+      return count.throttled ?? outcome.health
+    case "defect":
+      return count.defect ?? outcome.health
+    default:
+      return outcome.health
+  }
+}
+
+/** In whole milliseconds, rounded up: who waits so long is not too early. */
+const left = (until: number | undefined, now: number): Duration.Duration | undefined =>
+  until === undefined ? undefined : Duration.millis(Math.ceil(until - now))

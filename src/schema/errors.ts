@@ -1,0 +1,241 @@
+// The codecs. `index.ts` exports them.
+import { Schema, SchemaTransformation } from "effect"
+import { InvalidOption as InvalidOptionError } from "../InvalidOption.ts"
+import { CircuitOpen as CircuitOpenError } from "../internal/circuitOpen.ts"
+import * as Errors from "../internal/errors.ts"
+import { causeOf, defined, Span } from "./parts.ts"
+import type { Millis, ReasonEncoded } from "./parts.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface AttemptTimeoutEncoded {
+  readonly _tag: "AttemptTimeout"
+  readonly policy: string
+  readonly attempt: number
+  readonly after: Millis
+}
+
+/**
+ * The codec of `Policy.AttemptTimeout`.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutEncoded> = Schema.Struct({
+  _tag: Schema.Literal("AttemptTimeout"),
+  policy: Schema.String,
+  attempt: Schema.Int,
+  after: Span
+}).pipe(
+  Schema.decodeTo(
+    Schema.instanceOf(Errors.AttemptTimeout),
+    SchemaTransformation.transform({
+      decode: ({ _tag, ...fields }) => new Errors.AttemptTimeout(fields),
+      encode: ({ _tag, policy, attempt, after }) => ({ _tag, policy, attempt, after })
+    })
+  )
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface CircuitOpenEncoded {
+  readonly _tag: "CircuitOpen"
+  readonly breaker: string
+  readonly key?: string
+  readonly state: "open" | "half-open" | "isolated"
+  readonly retryAfter?: Millis
+}
+
+/**
+ * The codec of `CircuitBreaker.CircuitOpen`. Its `retryAfter` is what was left of the open time at the moment of encoding;
+ * on the other side it stands still.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const CircuitOpen: Schema.Codec<CircuitOpenError, CircuitOpenEncoded> = Schema.Struct({
+  _tag: Schema.Literal("CircuitOpen"),
+  breaker: Schema.String,
+  key: Schema.optionalKey(Schema.String),
+  state: Schema.Literals(["open", "half-open", "isolated"]),
+  retryAfter: Schema.optionalKey(Span)
+}).pipe(
+  Schema.decodeTo(
+    Schema.instanceOf(CircuitOpenError),
+    SchemaTransformation.transform({
+      decode: ({ breaker, key, state, retryAfter }) => new CircuitOpenError({ breaker, key, state, retryAfter }),
+      encode: ({ _tag, breaker, key, state, retryAfter }) => defined({ _tag, breaker, key, state, retryAfter })
+    })
+  )
+)
+
+// An error of which only `unknown` is known. This library's own stay what they are.
+const Unknown = Schema.Union([AttemptTimeout, CircuitOpen, Schema.Defect()])
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface DeadlineExceededEncoded {
+  readonly _tag: "DeadlineExceeded"
+  readonly name?: string
+  readonly after: Millis
+  readonly attempts?: number
+  readonly lastError?: Schema.Json | AttemptTimeoutEncoded | CircuitOpenEncoded
+}
+
+/**
+ * The codec of `Deadline.DeadlineExceeded`.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const DeadlineExceeded: Schema.Codec<Errors.DeadlineExceeded, DeadlineExceededEncoded> = Schema.Struct({
+  _tag: Schema.Literal("DeadlineExceeded"),
+  name: Schema.optionalKey(Schema.String),
+  after: Span,
+  attempts: Schema.optionalKey(Schema.Int),
+  lastError: Schema.optionalKey(Unknown)
+}).pipe(
+  Schema.decodeTo(
+    Schema.instanceOf(Errors.DeadlineExceeded),
+    SchemaTransformation.transform({
+      decode: ({ _tag, name, ...fields }) => new Errors.DeadlineExceeded({ name, ...fields }),
+      encode: ({ _tag, name, after, attempts, lastError }) => defined({ _tag, name, after, attempts, lastError })
+    })
+  )
+)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface HistoryEntryEncoded<E> {
+  readonly number: number
+  readonly kind: "first" | "retry" | "hedge"
+  readonly error: E
+  readonly startedAfter: Millis
+  readonly took: Millis
+  readonly delay?: Millis
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryExhaustedEncoded<E> {
+  readonly _tag: "RetryExhausted"
+  readonly policy: string
+  readonly reason: Errors.Reason
+  readonly attempts: number
+  readonly elapsed: Millis
+  readonly lastError: E
+  readonly history: ReadonlyArray<HistoryEntryEncoded<E>>
+  readonly cause: ReadonlyArray<ReasonEncoded<E>>
+  readonly retryAfter?: Millis
+  readonly deniedBy?: string
+  readonly rejection?: Schema.Json | AttemptTimeoutEncoded | CircuitOpenEncoded
+}
+
+/**
+ * The codec of `Policy.RetryExhausted`, given the codec of the errors it can hold: the transient ones, and {@link AttemptTimeout}
+ * if the policy has an `attemptTimeout`. What it encodes to is JSON as far as that codec's is.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const RetryExhausted = <E, I, RD, RE>(
+  lastError: Schema.Codec<E, I, RD, RE>
+): Schema.Codec<Errors.RetryExhausted<E>, RetryExhaustedEncoded<I>, RD, RE> => {
+  const isLastError = Schema.is(lastError)
+  const isInstance = (u: unknown): u is Errors.RetryExhausted<E> =>
+    u instanceof Errors.RetryExhausted && isLastError(u.lastError)
+  return Schema.Struct({
+    _tag: Schema.Literal("RetryExhausted"),
+    policy: Schema.String,
+    reason: Schema.Literals(["schedule", "deadline", "budget", "rejected", "unsafe", "retry-after", "draining"]),
+    attempts: Schema.Int,
+    elapsed: Span,
+    lastError,
+    history: Schema.Array(historyEntry(lastError)),
+    cause: causeOf(lastError),
+    retryAfter: Schema.optionalKey(Span),
+    deniedBy: Schema.optionalKey(Schema.String),
+    rejection: Schema.optionalKey(Unknown)
+  }).pipe(
+    Schema.decodeTo(
+      Schema.declare(isInstance, { expected: "RetryExhausted" }),
+      SchemaTransformation.transform({
+        decode: ({ _tag, ...fields }) => new Errors.RetryExhausted(fields),
+        encode: ({ _tag, policy, reason, attempts, elapsed, lastError, history, cause, ...may }) => ({
+          _tag,
+          policy,
+          reason,
+          attempts,
+          elapsed,
+          lastError,
+          history: history.map(({ delay, ...entry }) => ({ ...entry, ...defined({ delay }) })),
+          cause,
+          ...defined({ retryAfter: may.retryAfter, deniedBy: may.deniedBy, rejection: may.rejection })
+        })
+      })
+    )
+  )
+}
+
+const historyEntry = <E, I, RD, RE>(error: Schema.Codec<E, I, RD, RE>) =>
+  Schema.Struct({
+    number: Schema.Int,
+    kind: Schema.Literals(["first", "retry", "hedge"]),
+    error,
+    startedAfter: Span,
+    took: Span,
+    delay: Schema.optionalKey(Span)
+  })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface InvalidOptionEncoded {
+  readonly _tag: "InvalidOption"
+  readonly option: string
+  readonly value?: Schema.Json | { readonly number: "NaN" | "Infinity" | "-Infinity" }
+  readonly allowed: string
+}
+
+// The numbers that are refused most often are those that JSON cannot write
+const NonFinite = Schema.Struct({ number: Schema.Literals(["NaN", "Infinity", "-Infinity"]) }).pipe(
+  Schema.decodeTo(
+    Schema.declare((u): u is number => typeof u === "number" && !Number.isFinite(u)),
+    SchemaTransformation.transform({
+      decode: ({ number }) => Number(number),
+      encode: (value) => ({ number: String(value) as "NaN" | "Infinity" | "-Infinity" })
+    })
+  )
+)
+
+/**
+ * The codec of `InvalidOption`. A value that has no JSON form comes back as its text.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const InvalidOption: Schema.Codec<InvalidOptionError, InvalidOptionEncoded> = Schema.Struct({
+  _tag: Schema.Literal("InvalidOption"),
+  option: Schema.String,
+  value: Schema.optionalKey(Schema.Union([NonFinite, Schema.Defect()])),
+  allowed: Schema.String
+}).pipe(
+  Schema.decodeTo(
+    Schema.instanceOf(InvalidOptionError),
+    SchemaTransformation.transform({
+      decode: ({ option, value, allowed }) => new InvalidOptionError({ option, value, allowed }),
+      encode: ({ _tag, option, value, allowed }) => ({ _tag, option, allowed, ...defined({ value }) })
+    })
+  )
+)
