@@ -31,7 +31,12 @@
  *
  * @since 0.1.0
  */
-import { Cause, Clock, Duration, Effect, Random, Schedule } from "effect"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import { dual } from "effect/Function"
 import type { Pull } from "effect"
 import * as formula from "./internal/backoff.ts"

@@ -41,7 +41,11 @@
  *
  * @since 0.1.0
  */
-import { Config, Context, Effect, Layer, Stream } from "effect"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import type { Duration, Schedule } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as Fault from "./Fault.ts"

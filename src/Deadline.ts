@@ -4,7 +4,13 @@
  *
  * @since 0.1.0
  */
-import { Cause, Clock, Duration, Effect, Exit, Fiber, Option } from "effect"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { bounded, defectsOf } from "./internal/bounded.ts"
 import { CurrentCall, currentFrame, derive, withinFrame, type Life } from "./internal/currentCall.ts"
 import { DeadlineExceeded } from "./internal/errors.ts"

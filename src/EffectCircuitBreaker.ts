@@ -23,7 +23,12 @@
  *
  * @since 0.1.0
  */
-import { Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import { CircuitOpen } from "./internal/circuitOpen.ts"
 import * as Guard from "./Guard.ts"

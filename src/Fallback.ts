@@ -27,7 +27,12 @@
  *
  * @since 0.1.0
  */
-import { Clock, Config, Context, Duration, Effect, Layer } from "effect"
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { Fiber, Types } from "effect"
 import { dual } from "effect/Function"
 import { CurrentListener, tagOf } from "./internal/events.ts"

@@ -7,7 +7,8 @@
  *
  * @since 0.1.0
  */
-import { Cause, Duration } from "effect"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import { verdictOf, verdictSymbol } from "./internal/marker.ts"
 import { isUnavailable, type Unavailable } from "./internal/unavailable.ts"
 

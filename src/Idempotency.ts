@@ -5,7 +5,9 @@
  *
  * @since 0.1.0
  */
-import { Context, Effect, Random } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 
 /**
  * The key of the logical call in progress. An effect that requires it cannot run without a keyed policy around it. A policy

@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { Context, Effect } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import { Draining } from "./internal/draining.ts"
 import { run, type CallOptions, type Plan } from "./internal/engine.ts"

@@ -43,7 +43,11 @@
  *
  * @since 0.1.0
  */
-import { Config, Context, Duration, Effect, Layer } from "effect"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { Budget } from "./internal/budget.ts"
 import type { BudgetModel } from "./internal/budgets.ts"
 import { Concurrent } from "./internal/budgets/concurrent.ts"

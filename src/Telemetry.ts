@@ -24,7 +24,12 @@
  *
  * @since 0.1.0
  */
-import { Clock, Context, Effect, Layer, Queue, Stream } from "effect"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
 import type { Cause, Exit } from "effect"
 import { CurrentListener } from "./internal/events.ts"
 import type { Event } from "./internal/events.ts"

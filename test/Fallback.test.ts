@@ -414,7 +414,7 @@ describe("Fallback", () => {
           [
             "resilience.fallback.served",
             0n,
-            { "resilience.fallback": "zero", "resilience.source": "fallback", "resilience.error": "CircuitOpen" }
+            { "resilience.name": "zero", "resilience.source": "fallback", "resilience.error": "CircuitOpen" }
           ]
         ])
       }).pipe(Effect.withSpan("call"))

@@ -13,7 +13,7 @@ import {
   Telemetry,
   withResilience
 } from "effect-resilience"
-import { Cause, Context, Duration, Effect, Exit, Fiber, Layer, Option, Random, Tracer } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Random, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import type { Budget } from "../src/internal/budget.ts"
 import { Book, bookedGuard, BookedBudget, errorOf, Gone, Net, scripted, throughTime } from "./kit.ts"
@@ -106,6 +106,9 @@ describe("idempotency keys", () => {
       })
       const late = errorOf(yield* throughTime(withResilience(Effect.void, slow)))
       assert.strictEqual(late._tag, "DeadlineExceeded")
+      const empty = Policy.make({ name: "empty", safety: Idempotency.key(Effect.succeed(" ")) })
+      const refused = yield* Effect.exit(withResilience(Effect.void, empty))
+      assert.isTrue(Exit.isFailure(refused) && Cause.squash(refused.cause) instanceof InvalidOption)
       const dies = Policy.make({ name: "dies", safety: Idempotency.key(Effect.die("mint")) })
       const exit = yield* Effect.exit(withResilience(Effect.void, dies))
       assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === "mint")
@@ -122,6 +125,8 @@ describe("idempotency keys", () => {
       assert.strictEqual(yield* read.pipe(withResilience(own), withResilience(outer, { idempotencyKey: "1" })), "2")
       const exit = yield* Effect.exit(read.pipe(withResilience(plain), withResilience(outer, { idempotencyKey: "1" })))
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      const given = read.pipe(withResilience(plain), Effect.provideService(Idempotency.Key, "mine"))
+      assert.strictEqual(yield* withResilience(given, outer, { idempotencyKey: "1" }), "mine")
     })
   )
 })
@@ -179,6 +184,24 @@ describe("attempts", () => {
       assert.deepStrictEqual([error.reason, error.attempts], ["draining", 1])
       assert.strictEqual(runs.length, 1)
       assert.deepStrictEqual([budget.taken, budget.cancelled, budget.open], [1, 1, 0])
+    })
+  )
+})
+
+describe("deadlines", () => {
+  it.effect("one that has passed already does not take a call's own away", () =>
+    Effect.gen(function* () {
+      const cleanUp = Policy.make({ name: "clean-up", deadline: "30 millis" })
+      let cleaned: unknown
+      const body = Effect.onInterrupt(Effect.never, () =>
+        Effect.map(Effect.exit(withResilience(Effect.interruptible(Effect.never), cleanUp)), (exit) => {
+          cleaned = errorOf(exit)
+        })
+      )
+      const exit = yield* throughTime(withResilience(body, Policy.make({ name: "outer", deadline: "100 millis" })))
+      assert.strictEqual(errorOf(exit)._tag, "DeadlineExceeded")
+      assert.strictEqual((cleaned as { readonly name: string }).name, "clean-up")
+      assert.strictEqual(yield* Clock.currentTimeMillis, 130)
     })
   )
 })
@@ -329,7 +352,7 @@ describe("telemetry of a call", () => {
       )
       assert.deepStrictEqual(names, [
         "resilience.attempt.failed",
-        "resilience.retry",
+        "resilience.retry.scheduled",
         "resilience.attempt.failed",
         "resilience.retry.denied"
       ])

@@ -694,7 +694,7 @@ describe("Telemetry", () => {
               "resilience.elapsed_ms": 120
             }
           ],
-          ["resilience.retry", retry],
+          ["resilience.retry.scheduled", retry],
           ["resilience.call.recovered", { ...of, "resilience.attempts": 2, ...error, "resilience.elapsed_ms": 120 }],
           [
             "resilience.retry.denied",
@@ -722,14 +722,14 @@ describe("Telemetry", () => {
           [
             "resilience.fallback.served",
             {
-              "resilience.fallback": "app/Last",
+              "resilience.name": "app/Last",
               "resilience.source": "stale",
               "resilience.error": "CircuitOpen",
               "resilience.age_ms": 2000
             }
           ],
           ["resilience.deadline.passed", { "resilience.name": "quotes.get", "resilience.after_ms": 3000 }],
-          ["resilience.retry", { ...retry, "resilience.retry_after_ms": 9000 }]
+          ["resilience.retry.scheduled", { ...retry, "resilience.retry_after_ms": 9000 }]
         ]
         assert.deepStrictEqual(
           eventsOf(span),

@@ -1,5 +1,8 @@
 // How an attempt comes through the guards: a free look at each, then a permit of each, in the order of their phases.
-import { Context, Effect, Exit, Random } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
 import type { Fiber } from "effect"
 import type { Admitted, Call as GuardCall, Guard, Pending, Rejected } from "../Guard.ts"
 import { bounded } from "./bounded.ts"

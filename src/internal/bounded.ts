@@ -1,5 +1,8 @@
 // Runs an effect for a limited time, in a fiber of its own: interrupting that fiber is the only way to stop it and go on.
-import { Cause, Effect, Exit, Fiber } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type { Context } from "effect"
 import { after } from "./time.ts"
 

@@ -1,5 +1,5 @@
 // A breaker: one circuit, or one for each key, behind the contract of a guard.
-import { Duration } from "effect"
+import * as Duration from "effect/Duration"
 import type { Admission, Admitted, Call, Outcome, Permit, Rejected } from "../Guard.ts"
 import { rejected } from "../Guard.ts"
 import { Circuit } from "./circuit.ts"

@@ -1,5 +1,11 @@
 // What is behind a circuit breaker's service: its options checked, its clock, its listeners and its effects.
-import { Clock, Context, Effect, Exit, Fiber, PubSub, Stream } from "effect"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as PubSub from "effect/PubSub"
+import * as Stream from "effect/Stream"
 import type { Duration, Schedule, Scope, Take } from "effect"
 import type { CircuitBreaker, OpenOptions, Transition } from "../CircuitBreaker.ts"
 import { Breaker } from "./breaker.ts"

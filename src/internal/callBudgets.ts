@@ -1,5 +1,5 @@
 // What one call holds of the budgets of its policy and of the tasks around it.
-import { Context } from "effect"
+import * as Context from "effect/Context"
 import type { Outcome } from "../Guard.ts"
 import { keyFor } from "./admission.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"

@@ -1,5 +1,5 @@
 // When the logical call began, for `Backoff.within`: the engine says it while it steps a schedule.
-import { Context } from "effect"
+import * as Context from "effect/Context"
 
 /**
  * The call's start in milliseconds, on the same scale as the `now` its schedule is stepped with. Absent outside a

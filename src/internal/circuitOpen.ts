@@ -1,5 +1,6 @@
 // The error of every circuit breaker. `CircuitBreaker` exports it; it stands here because two modules raise it.
-import { Data, Duration } from "effect"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import { stackless } from "./stackless.ts"
 import { UnavailableTypeId } from "./unavailable.ts"
 

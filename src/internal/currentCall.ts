@@ -1,5 +1,6 @@
 // What a nested call must know of the calls around it: one Reference, of which Attempt, Deadline and Idempotency are views.
-import { Context, Effect } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 import type { Budget } from "./budget.ts"
 import type { AttemptKind } from "./events.ts"

@@ -1,4 +1,4 @@
-import { Context } from "effect"
+import * as Context from "effect/Context"
 import type { Fiber, MutableRef } from "effect"
 
 export const Draining = Context.Reference<boolean | MutableRef.MutableRef<boolean>>("effect-resilience/Draining", {

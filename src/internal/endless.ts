@@ -1,5 +1,9 @@
 // Whether a schedule never ends, for `Policy.make`: without a deadline, such a retry would go on for ever.
-import { Cause, Effect, Exit, Logger, Random } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
+import * as Random from "effect/Random"
 import type { Schedule } from "effect"
 import { simulation } from "./simulation.ts"
 

@@ -4,7 +4,13 @@
 // Two frames of the runtime carry a call: `finish` around everything, `failed` inside it. Both are on the stack before the first
 // permit is asked for, and what is held stands in fields of the call; so an interruption between any two operations of the
 // runtime finds the frame that gives everything back.
-import { Cause, Clock, Context, Duration, Effect, Exit, Schedule } from "effect"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import type { Fiber } from "effect"
 import type { Classifier } from "../Fault.ts"
 import type { Call as GuardCall, Guard, Outcome, Permit } from "../Guard.ts"
@@ -13,17 +19,18 @@ import * as Admission from "./admission.ts"
 import { bounded, defectsOf } from "./bounded.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
-import * as Events from "./callEvents.ts"
+import { errorTag, note, noteFailure, sinceStart } from "./callEvents.ts"
 import { CurrentCall, currentFrame, noTasks, type DeadlineInForce, type Frame, type Life } from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
-import { CurrentListener, type AttemptKind, type Emit } from "./events.ts"
+import { CurrentListener, reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
 import * as Outcomes from "./outcome.ts"
 import { reportDefect } from "./reportDefect.ts"
 import { Retries } from "./retries.ts"
 import { spanEmit, spanOf } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
 import { monotonicMs } from "./time.ts"
+import { name } from "./validate.ts"
 
 /** A policy, checked and in milliseconds. */
 export interface Plan {
@@ -119,13 +126,15 @@ export class Call implements Life {
     this.guards = Admission.guardsInForce(plan, fiber.context)
     this.startedMs = this.now = monotonicMs(this.clock)
     this.idempotencyKey = options?.idempotencyKey
-    const outer = this.parent?.deadline
+    // One that has passed already has no owner left to raise it: this call runs in a finalizer, or on its own
+    const around = this.parent?.deadline
+    const outer = around !== undefined && around.at > this.startedMs ? around : undefined
     const own = plan.deadlineMs === undefined ? undefined : this.startedMs + plan.deadlineMs
     this.ownDeadlineMs = own !== undefined && (outer === undefined || own < outer.at) ? own : undefined
     this.deadline = this.ownDeadlineMs === undefined ? outer : { at: this.ownDeadlineMs, owner: plan.name }
     const listener = fiber.getRef(CurrentListener)
     this.emit = listener === undefined && spanOf(fiber) === undefined ? undefined : emitTo(listener, fiber)
-    if (this.emit !== undefined) Events.callStarted(this, this.emit)
+    if (this.emit !== undefined) note(this, "CallStarted", {})
   }
 
   uses(budget: Budget): boolean {
@@ -164,7 +173,7 @@ export class Call implements Life {
       timedOut ? this.deadlineExceeded() : exit
     )
     return Effect.flatMap(mint, (key) => {
-      this.idempotencyKey = key
+      this.idempotencyKey = name(`the idempotency key minted for ${this.plan.name}`, key)
       return this.begin()
     })
   }
@@ -175,7 +184,9 @@ export class Call implements Life {
   }
 
   rejected(guard: string, rejection: unknown): Effect.Effect<never, unknown> {
-    if (this.emit !== undefined) Events.guardRejected(this, this.emit, guard, rejection)
+    if (this.emit !== undefined) {
+      note(this, "GuardRejected", { guard, attempt: this.number, error: tagOf(rejection), reason: reasonOf(rejection) })
+    }
     this.release()
     if (this.number === 1) return this.giveUp(Cause.fail(rejection), undefined)
     return this.withdrawn("rejected", { deniedBy: guard, rejection })
@@ -238,7 +249,11 @@ export class Call implements Life {
       context = Context.add(context, Schedule.CurrentMetadata, Schedule.CurrentMetadata.defaultValue())
     }
     if (this.plan.keyed) return Context.add(context, Key, this.idempotencyKey!)
-    return parent?.idempotencyKey === undefined ? context : Context.omit(Key)(context)
+    // another operation's key is never inherited; one that the user has provided in between stays
+    const inherited = parent?.idempotencyKey
+    if (inherited === undefined || Context.getOrUndefined(context as Context.Context<Key>, Key) !== inherited)
+      return context
+    return Context.omit(Key)(context)
   }
 
   private restoreContext(): void {
@@ -266,7 +281,7 @@ export class Call implements Life {
     const failed = this.classify(cause, cut, elapsed)
     this.settle(failed.outcome, elapsed)
     Budgets.tell(this, failed.outcome, failed.nested)
-    if (this.emit !== undefined) Events.attemptFailed(this, this.emit, failed, elapsed)
+    if (this.emit !== undefined) this.noteAttempt(failed.outcome, errorTag(failed), elapsed)
     const next = this.decide(failed, cut, elapsed)
     return this.settling === undefined ? next : Effect.andThen(this.flush(), next)
   }
@@ -291,7 +306,7 @@ export class Call implements Life {
     elapsed: number
   ): Effect.Effect<unknown, unknown, never> {
     if (cut === "deadline" && failed.outcome.kind !== "defect") {
-      if (this.emit !== undefined) Events.deadlinePassed(this, this.emit)
+      this.noteDeadline()
       return this.giveUp(failed.cause, this.lastError)
     }
     if (this.plan.retry === undefined || !Outcomes.isRetried(failed.outcome)) {
@@ -305,7 +320,11 @@ export class Call implements Life {
   again(failed: Outcomes.Failed, delayMs: number): Effect.Effect<unknown, unknown, never> {
     this.number++
     this.kind = "retry"
-    if (this.emit !== undefined) Events.retryScheduled(this, this.emit, failed, delayMs)
+    if (this.emit !== undefined) {
+      const delay = Duration.millis(delayMs)
+      const { retryAfter } = failed.outcome
+      note(this, "RetryScheduled", { attempt: this.number, error: errorTag(failed), delay, retryAfter })
+    }
     if (delayMs <= 0) return this.attempt()
     return Effect.flatMap(this.clock.sleep(Duration.millis(delayMs)), () => this.attempt())
   }
@@ -319,11 +338,11 @@ export class Call implements Life {
       const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
       if (this.permits !== undefined) this.settle(outcome, elapsed)
       Budgets.tell(this, outcome, false)
-      if (this.emit !== undefined) Events.attemptEnded(this, this.emit, exit, outcome, elapsed)
+      if (this.emit !== undefined) this.noteEnd(exit, outcome, elapsed)
     } else {
       this.release()
       if (this.state === "between" && this.emit !== undefined && Exit.isFailure(exit)) {
-        Events.callFailed(this, this.emit, exit.cause, this.lastError)
+        noteFailure(this, exit.cause, this.lastError)
       }
     }
     Budgets.end(this, this.now)
@@ -396,13 +415,16 @@ export class Call implements Life {
           ...more
         })
     )
-    if (this.emit !== undefined) Events.retryDenied(this, this.emit, error)
+    if (this.emit !== undefined) {
+      const { attempts: attempt, deniedBy, lastError } = error
+      note(this, "RetryDenied", { attempt, reason, error: tagOf(lastError), deniedBy })
+    }
     return this.giveUp(Cause.fail(error), failed.error)
   }
 
   deadlineExceeded(): Effect.Effect<never, unknown> {
     this.release()
-    if (this.emit !== undefined) Events.deadlinePassed(this, this.emit)
+    this.noteDeadline()
     return this.giveUp(Cause.fail(this.deadlineError()), this.lastError)
   }
 
@@ -421,8 +443,42 @@ export class Call implements Life {
 
   giveUp(cause: Cause.Cause<unknown>, lastError: unknown): Effect.Effect<never, unknown> {
     this.state = "over"
-    if (this.emit !== undefined) Events.callFailed(this, this.emit, cause, lastError)
+    if (this.emit !== undefined) noteFailure(this, cause, lastError)
     return Effect.failCause(cause)
+  }
+
+  // -- telemetry --------------------------------------------------------------------------------------------------------
+
+  private noteAttempt(outcome: Outcome, error: string, elapsedMs: number): void {
+    note(this, "AttemptFailed", {
+      attempt: this.number,
+      kind: this.kind,
+      outcome: outcome.kind as Exclude<Outcome["kind"], "success">,
+      error,
+      elapsed: Duration.millis(elapsedMs)
+    })
+  }
+
+  /** An attempt has ended with success, or with the caller's interruption. */
+  private noteEnd(exit: Exit.Exit<unknown, unknown>, outcome: Outcome, elapsedMs: number): void {
+    if (Exit.isFailure(exit)) {
+      this.noteAttempt(outcome, "Interrupted", elapsedMs)
+      return noteFailure(this, exit.cause, this.lastError)
+    }
+    const { kind, number } = this
+    note(this, "AttemptSucceeded", { attempt: number, kind, elapsed: Duration.millis(elapsedMs) })
+    const elapsed = sinceStart(this)
+    if (number > 1) note(this, "CallRecovered", { attempts: number, error: tagOf(this.lastError), elapsed })
+    note(this, "CallSucceeded", { attempts: number, elapsed })
+  }
+
+  private noteDeadline(): void {
+    this.emit?.({
+      _tag: "DeadlinePassed",
+      at: this.clock.currentTimeMillisUnsafe(),
+      name: this.plan.name,
+      after: Duration.millis(this.plan.deadlineMs!)
+    })
   }
 
   // -- time -------------------------------------------------------------------------------------------------------------

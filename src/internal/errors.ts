@@ -1,5 +1,7 @@
 // The errors of policies and deadlines. `Policy` and `Deadline` export them; they stand here because the engine raises them.
-import { Cause, Data, Duration } from "effect"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import { permanent, transient } from "../Fault.ts"
 import { tagOf, type AttemptKind } from "./events.ts"
 import { verdictSymbol } from "./marker.ts"

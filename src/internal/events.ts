@@ -1,5 +1,5 @@
 // The events of `Telemetry`, and how the engine and the guards find whoever listens: a Reference, absent by default.
-import { Context } from "effect"
+import * as Context from "effect/Context"
 import type { Duration } from "effect"
 import type { Hub } from "./listeners.ts"
 
@@ -240,4 +240,10 @@ export const tagOf = (error: unknown): string => {
   if (typeof error !== "object" || error === null) return typeof error
   if ("_tag" in error && typeof error._tag === "string") return error._tag
   return error.constructor?.name ?? "Object"
+}
+
+/** Why a guard refused, in a word of low cardinality: the rejection's `reason` or `state`, else its `_tag`. */
+export const reasonOf = (rejection: unknown): string => {
+  const { reason, state } = Object(rejection) as { readonly reason?: unknown; readonly state?: unknown }
+  return typeof reason === "string" ? reason : typeof state === "string" ? state : tagOf(rejection)
 }

@@ -1,5 +1,5 @@
 // Prints a report for a terminal.
-import { Duration } from "effect"
+import * as Duration from "effect/Duration"
 import type { Report } from "../Telemetry.ts"
 import type { Count, PolicyReport } from "./report.ts"
 

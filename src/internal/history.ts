@@ -1,5 +1,5 @@
 // What a call remembers of its failed attempts: the first, and the latest ones, so that a long call stays small.
-import { Duration } from "effect"
+import * as Duration from "effect/Duration"
 import type { HistoryEntry } from "./errors.ts"
 import type { AttemptKind } from "./events.ts"
 

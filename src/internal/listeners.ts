@@ -1,6 +1,9 @@
 // How several listeners share the one Reference. A Reference holds one value, and merging two layers that provide it keeps
 // the last; so every layer that listens registers with a hub, and all of them provide the same hub.
-import { Context, Effect, Layer, Scope } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
 import { CurrentListener } from "./events.ts"
 import type { Emit, Event } from "./events.ts"
 

@@ -1,5 +1,10 @@
 // Turns events into log lines: none for what is healthy, few for what is not.
-import { Cause, Duration, Fiber, Logger, LogLevel, References } from "effect"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as References from "effect/References"
 import type { Event } from "./events.ts"
 
 interface Line {

@@ -1,6 +1,7 @@
 // Turns events into Effect metrics. Every series is made once, on its first use: `Metric.withAttributes` on every update
 // would cost more than the update.
-import { Duration, Metric } from "effect"
+import * as Duration from "effect/Duration"
+import * as Metric from "effect/Metric"
 import type { Context } from "effect"
 import type { CircuitChanged, Event } from "./events.ts"
 

@@ -1,5 +1,9 @@
 // How long a circuit stays open: a duration, or a schedule stepped synchronously, once for each opening in a row.
-import { Cause, Duration, Effect, Exit, Schedule } from "effect"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import type { Context } from "effect"
 import { duration, invalid } from "./validate.ts"
 

@@ -1,5 +1,6 @@
 // From an exit to what it means: the outcome table. Pure; the deadline and the timeout are told apart before.
-import { Cause, Exit } from "effect"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import type { Duration } from "effect"
 import type { Classifier, Verdict } from "../Fault.ts"
 import type { Outcome, OutcomeKind } from "../Guard.ts"
@@ -64,25 +65,28 @@ const ofError = (error: unknown, cause: Cause.Cause<unknown>, classifier: Classi
     // Both are bugs to be seen: the original failure first, what the classifier threw beside it
     return failed(defect, undefined, Cause.fromReasons([...cause.reasons, ...Cause.die(thrown).reasons]))
   }
-  if (verdict !== undefined) {
-    const { health, kind, retryAfter } = verdict
-    return failed(outcome(kind, health ?? healthOf[kind], retryAfter), error, cause, verdict)
-  }
-  return isUnavailable(error)
-    ? { ...failed(isRejection(error) ? nestedRejection : unrecognised, error, cause), nested: true }
-    : failed(unrecognised, error, cause)
+  const seen = verdict === undefined ? unseen(error) : outcomeOf(verdict)
+  return { outcome: seen, error, cause, verdict, nested: isUnavailable(error) && !isRetried(seen) }
 }
 
-/** Of this library's errors, these two say that the dependency was tried and failed; all others, that it was not asked. */
+const outcomeOf = ({ health, kind, retryAfter }: Verdict): Outcome =>
+  outcome(kind, health ?? healthOf[kind], retryAfter)
+
+/** No classifier knows it. */
+const unseen = (error: unknown): Outcome =>
+  isUnavailable(error) && isRejection(error) ? nestedRejection : unrecognised
+
+/** Of this library's errors, three say that the dependency was tried and failed; all others, that it was not asked. */
 const isRejection = (error: { readonly _tag: string }): boolean =>
   error._tag !== "RetryExhausted" && error._tag !== "DeadlineExceeded" && error._tag !== "AttemptTimeout"
 
-const failed = (
-  outcome: Outcome,
-  error: unknown,
-  cause: Cause.Cause<unknown>,
-  verdict?: Verdict | undefined
-): Failed => ({ outcome, error, cause, verdict, nested: false })
+const failed = (outcome: Outcome, error: unknown, cause: Cause.Cause<unknown>): Failed => ({
+  outcome,
+  error,
+  cause,
+  verdict: undefined,
+  nested: false
+})
 
 /** An attempt that a limit of the policy itself has cut. */
 export const ofCut = (outcome: Outcome, cause: Cause.Cause<unknown>): Failed =>

@@ -1,5 +1,7 @@
 // From a policy's options to the plan that the engine runs: every option checked, every duration in milliseconds.
-import { Context, Effect, Schedule } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { auto, type Classifier } from "../Fault.ts"
 import { isEndless } from "./endless.ts"
 import type { Plan, RetrySchedule } from "./engine.ts"

@@ -1,10 +1,14 @@
 // One guard around one effect, for guards that are used without a policy.
-import { Cause, Clock, Effect, Exit, Random } from "effect"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
 import type { Fiber } from "effect"
 import type { Admission, Call, Guard, Outcome, Permit } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
 import { currentFrame } from "./currentCall.ts"
-import { CurrentListener, tagOf } from "./events.ts"
+import { CurrentListener, reasonOf, tagOf } from "./events.ts"
 import type { Emit } from "./events.ts"
 import { reportDefect } from "./reportDefect.ts"
 import { monotonicMs } from "./time.ts"
@@ -91,7 +95,7 @@ class Run<A, E, R, Rejection> implements Call {
     const { guard, name } = this.#options
     if (this.emit !== undefined) {
       const error = tagOf(rejection)
-      const reason = reasonOf(rejection) ?? error
+      const reason = reasonOf(rejection)
       const at = this.#clock.currentTimeMillisUnsafe()
       this.emit({
         _tag: "GuardRejected",
@@ -122,11 +126,4 @@ class Run<A, E, R, Rejection> implements Call {
     }
     return undefined
   }
-}
-
-/** Why a guard refused, in a word of low cardinality, if its rejection says so. */
-const reasonOf = (rejection: unknown): string | undefined => {
-  if (typeof rejection !== "object" || rejection === null) return undefined
-  if ("reason" in rejection && typeof rejection.reason === "string") return rejection.reason
-  return "state" in rejection && typeof rejection.state === "string" ? rejection.state : undefined
 }

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 
 /** Logs what must not change a call's result and must not be lost either: a guard that throws while it is told an outcome. */

@@ -1,5 +1,12 @@
 // Whether a failed attempt is followed by another, and when. A call that never fails has none of this.
-import { Cause, Context, Duration, Effect, Exit, Pull, Random, Schedule } from "effect"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import { bounded } from "./bounded.ts"
 import { withdraw } from "./callBudgets.ts"
 import { CallStart } from "./callStart.ts"

@@ -1,5 +1,9 @@
 // Steps a schedule against a clock of its own, without sleeping: what `Backoff.preview` shows and `isEndless` goes by.
-import { Clock, Duration, Effect, Pull, Schedule } from "effect"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
 import { CallStart } from "./callStart.ts"
 
 export interface Simulation<Error, Env> {

@@ -1,5 +1,6 @@
 // Marks what went wrong on the trace: an event on the span in which it happened.
-import { Clock, Duration } from "effect"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import type { Fiber, Tracer } from "effect"
 import type { Event } from "./events.ts"
 
@@ -12,100 +13,29 @@ export const spanOf = (fiber: Fiber.Fiber<unknown, unknown>): Tracer.Span | unde
   return span !== undefined && span._tag === "Span" && span.sampled && span.status._tag === "Started" ? span : undefined
 }
 
-/** Adds `event` to the fiber's span, if it has one and something went wrong. */
-export const spanEmit = (fiber: Fiber.Fiber<unknown, unknown>, event: Event): void => {
-  const span = spanOf(fiber)
-  if (span === undefined) return
-  const note = describe(event)
-  if (note === undefined) return
-  span.event(note.name, fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributes(note.of))
-}
-
-interface Note {
-  readonly name: string
-  readonly of: { readonly [name: string]: unknown }
-}
+/** What is no trouble, or is said by another event. */
+const quiet = /^(CallStarted|AttemptSucceeded|CallSucceeded|CallFailed|BudgetChanged)$/
 
 /** Never a key, and of an error its `_tag` alone: a trace leaves the process, and may be read by many. */
-const describe = (event: Event): Note | undefined => {
-  switch (event._tag) {
-    case "AttemptFailed":
-      return {
-        name: "resilience.attempt.failed",
-        of: {
-          policy: event.policy,
-          attempt: event.attempt,
-          kind: event.kind,
-          outcome: event.outcome,
-          error: event.error,
-          elapsed: event.elapsed
-        }
-      }
-    case "RetryScheduled":
-      return {
-        name: "resilience.retry",
-        of: {
-          policy: event.policy,
-          attempt: event.attempt,
-          error: event.error,
-          delay: event.delay,
-          retry_after: event.retryAfter
-        }
-      }
-    case "RetryDenied":
-      return {
-        name: "resilience.retry.denied",
-        of: {
-          policy: event.policy,
-          attempt: event.attempt,
-          reason: event.reason,
-          error: event.error,
-          denied_by: event.deniedBy
-        }
-      }
-    case "CallRecovered":
-      return {
-        name: "resilience.call.recovered",
-        of: { policy: event.policy, attempts: event.attempts, error: event.error, elapsed: event.elapsed }
-      }
-    case "GuardRejected":
-      return {
-        name: "resilience.guard.rejected",
-        of: {
-          policy: event.policy,
-          attempt: event.attempt,
-          guard: event.guard,
-          reason: event.reason,
-          error: event.error
-        }
-      }
-    case "CircuitChanged":
-      return {
-        name: "resilience.circuit.changed",
-        of: { breaker: event.breaker, from: event.from, to: event.to }
-      }
-    case "FallbackServed":
-      return {
-        name: "resilience.fallback.served",
-        of: { fallback: event.name, source: event.source, error: event.error, age: event.age }
-      }
-    case "DeadlinePassed":
-      return { name: "resilience.deadline.passed", of: { name: event.name, after: event.after } }
-    case "CallStarted":
-    case "AttemptSucceeded":
-    case "CallSucceeded":
-    case "CallFailed":
-    case "BudgetChanged":
-      return undefined
-  }
-}
+const unsaid = /^(_tag|at|key)$/
 
-/** Prefixed; durations in milliseconds; what is undefined is left out. */
-const attributes = (of: Note["of"]): Record<string, unknown> => {
+/** `resilience.retry.denied` for RetryDenied. */
+const nameOf = (tag: string): string => `resilience${tag.replace(/[A-Z]/g, (letter) => `.${letter.toLowerCase()}`)}`
+
+/** `resilience.denied_by` for deniedBy; durations in milliseconds; what is undefined is left out. */
+const attributesOf = (event: Event): Record<string, unknown> => {
   const all: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(of)) {
-    if (Duration.isDuration(value)) all[`resilience.${name}_ms`] = Duration.toMillis(value)
-    else if (value !== undefined) all[`resilience.${name}`] = value
+  for (const [field, value] of Object.entries(event)) {
+    if (value === undefined || unsaid.test(field)) continue
+    const name = `resilience.${field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`
+    if (Duration.isDuration(value)) all[`${name}_ms`] = Duration.toMillis(value)
+    else all[name] = value
   }
   return all
+}
+
+/** Adds `event` to the fiber's span, if it has one and something went wrong. */
+export const spanEmit = (fiber: Fiber.Fiber<unknown, unknown>, event: Event): void => {
+  const span = quiet.test(event._tag) ? undefined : spanOf(fiber)
+  span?.event(nameOf(event._tag), fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributesOf(event))
 }

@@ -1,5 +1,5 @@
 // `Policy.Standard`: the preset a careful team would choose.
-import { Layer } from "effect"
+import * as Layer from "effect/Layer"
 import type { Context, Schedule } from "effect"
 import * as Backoff from "../Backoff.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"

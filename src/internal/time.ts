@@ -1,5 +1,8 @@
 // The time, and the one place that may arm a timer of the host.
-import { Clock, Context, Duration, Effect } from "effect"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>

@@ -1,5 +1,5 @@
 // Checks of options. Each returns the checked value, in milliseconds where it is a duration, or throws InvalidOption.
-import { Duration } from "effect"
+import * as Duration from "effect/Duration"
 import { InvalidOption } from "../InvalidOption.ts"
 
 export const invalid = (option: string, value: unknown, allowed: string): never => {

@@ -1,5 +1,6 @@
 // The codecs. `index.ts` exports them.
-import { Schema, SchemaTransformation } from "effect"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import { InvalidOption as InvalidOptionError } from "../InvalidOption.ts"
 import { CircuitOpen as CircuitOpenError } from "../internal/circuitOpen.ts"
 import * as Errors from "../internal/errors.ts"

@@ -1,5 +1,8 @@
 // What the codecs of the errors are made of.
-import { Cause, Duration, Schema, SchemaTransformation } from "effect"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 
 /**
  * A duration in JSON: milliseconds, which may have a fraction. JSON has no infinite number, so that is a word.

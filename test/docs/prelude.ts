@@ -1,0 +1,37 @@
+// What a snippet without imports may use besides what earlier snippets of its page declare. See test/docs.test.ts.
+export {
+  Clock,
+  Config,
+  Console,
+  Context,
+  Data,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  MutableRef,
+  Option,
+  Random,
+  Schedule,
+  Schema,
+  Stream
+} from "effect"
+export { TestClock } from "effect/testing"
+export {
+  Attempt,
+  Backoff,
+  CircuitBreaker,
+  Deadline,
+  Fallback,
+  Fault,
+  Guard,
+  Idempotency,
+  InvalidOption,
+  Policy,
+  RetryBudget,
+  Telemetry,
+  withResilience
+} from "effect-resilience"
+export { getQuote, NetworkError, TooManyRequests, UnknownSymbol } from "./quotes.ts"
+export type { Quote } from "./quotes.ts"

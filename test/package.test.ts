@@ -1,0 +1,275 @@
+// What must hold of the tree as a whole. The lint (`.oxlintrc.json`) forbids the same in the editor, where it can.
+import { assert, describe, it } from "@effect/vitest"
+import { existsSync, globSync, readFileSync } from "node:fs"
+
+const root = `${import.meta.dirname}/..`
+const read = (file: string): string => readFileSync(`${root}/${file}`, "utf8")
+const glob = (pattern: string): ReadonlyArray<string> => globSync(pattern, { cwd: root }).toSorted()
+
+/** Code without comments and without what stands in strings, line by line as before. */
+const code = (text: string): string =>
+  text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/gm, (match) =>
+    match.replace(/[^\n]/g, " ")
+  )
+
+const sources = glob("src/**/*.ts").map((file) => ({ file, text: read(file), code: code(read(file)) }))
+
+/** `file:line` of every match, so that a failure says where to look. */
+const places = (
+  pattern: RegExp,
+  of: (source: (typeof sources)[number]) => string,
+  except: ReadonlyArray<string> = []
+) =>
+  sources
+    .filter(({ file }) => !except.includes(file))
+    .flatMap((source) =>
+      of(source)
+        .split("\n")
+        .flatMap((line, index) => (pattern.test(line) ? [`${source.file}:${index + 1}: ${line.trim()}`] : []))
+    )
+
+describe("time and randomness come from Effect alone (rule 22)", () => {
+  const forbidden = [
+    /\bDate\.now\b/,
+    /\bnew Date\(\)/,
+    /\bMath\.random\b/,
+    /\bperformance\b/,
+    /\b(setTimeout|setInterval|setImmediate|queueMicrotask)\b/,
+    /\bconsole\b/,
+    /\bprocess\b/,
+    /\bBuffer\b/,
+    /\bcrypto\b/
+  ]
+  for (const pattern of forbidden) {
+    it(`no ${pattern.source} in src`, () => {
+      // the one place that arms a timer of the host
+      assert.deepStrictEqual(
+        places(pattern, (source) => source.code, ["src/internal/time.ts"]),
+        []
+      )
+    })
+  }
+
+  it("internal/time.ts uses the host's timer, and no clock of the host", () => {
+    const time = sources.find(({ file }) => file === "src/internal/time.ts")!
+    assert.match(time.code, /\bsetTimeout\b/)
+    assert.notMatch(time.code, /\b(Date|performance|setInterval|random)\b/)
+  })
+})
+
+describe("imports", () => {
+  /** Every module that a file imports, with the names if they are listed, and whether only types are. */
+  const importsOf = (text: string) =>
+    [...text.matchAll(/^(?:import|export)\s+(type\s)?(\*[^"{}]*|\{[^"{}]*\}\s*)from\s+"([^"]+)"/gm)].map(([, type, names, from]) => ({
+      type: type !== undefined,
+      names: [...(names ?? "").matchAll(/(?:^|[{,])\s*(?:type\s+)?(\w+)(?:\s+as\s+(\w+))?(?=\s*[,}])/g)].map(
+        ([, name, as]) => ({ name: name!, as: as ?? name! })
+      ),
+      /** The name of `* as name`. */
+      all: /^\*\s+as\s+(\w+)/.exec(names ?? "")?.[1],
+      from: from!
+    }))
+
+  // esbuild keeps the whole of Config, and with it Schema, if Config comes from the index
+  it("Schema is imported only where codecs are, and Config not from the index of effect", () => {
+    const guilty = sources
+      .filter(({ file }) => !file.startsWith("src/schema/"))
+      .filter(({ text }) =>
+        importsOf(text).some(
+          ({ type, names, from }) =>
+            !type &&
+            (from.startsWith("effect/Schema") ||
+              (from === "effect" && names.some(({ name }) => /^(Schema|Config$)/.test(name))))
+        )
+      )
+    assert.deepStrictEqual(
+      guilty.map(({ file }) => file),
+      []
+    )
+  })
+
+  it("effect is the only dependency", () => {
+    const foreign = sources.flatMap(({ file, text }) =>
+      importsOf(text)
+        .filter(({ from }) => !from.startsWith(".") && !/^effect($|\/)/.test(from))
+        .map(({ from }) => `${file}: ${from}`)
+    )
+    assert.deepStrictEqual(foreign, [])
+  })
+
+  it("what Effect calls unstable or experimental is used only in adapters", () => {
+    const adapters = new Set(["src/EffectCircuitBreaker.ts"])
+    const used = sources
+      .filter(({ file }) => !adapters.has(file))
+      .flatMap(({ file, text, code }) =>
+        importsOf(text)
+          .filter(({ from }) => /^effect($|\/)/.test(from))
+          .flatMap(({ from, names, all }) => {
+            // everything in a folder of Effect is unstable, `effect/persistence` for one
+            if (/^effect\/[a-z]/.test(from)) return [`${file}: ${from}`]
+            const modules = all === undefined ? names : [{ name: from.replace("effect/", ""), as: all }]
+            return modules.flatMap(({ name, as }) =>
+              [...code.matchAll(new RegExp(`(?<![\\w.])${as}\\.(\\w+)`, "g"))]
+                .filter(([, member]) => unstable(name).has(member!))
+                .map(([, member]) => `${file}: ${name}.${member}`)
+            )
+          })
+      )
+    assert.deepStrictEqual([...new Set(used)].toSorted(), accepted.toSorted())
+  })
+
+  it("that check knows what is unstable", () => {
+    assert.isTrue(unstable("Schema").has("Graph"))
+    assert.isFalse(unstable("Schema").has("Struct"))
+  })
+
+  /** Used although it is not stable, because there is no other way; each with its reason. */
+  const accepted: ReadonlyArray<string> = []
+
+  it("the core imports no adapter and no codec", () => {
+    const upwards = sources
+      .filter(({ file }) => file.startsWith("src/internal/"))
+      .flatMap(({ file, text }) =>
+        importsOf(text)
+          .filter(({ from }) => /\/(schema|http|sql|ai)\//.test(from))
+          .map(({ from }) => `${file}: ${from}`)
+      )
+    assert.deepStrictEqual(upwards, [])
+  })
+})
+
+describe("tests mirror src", () => {
+  /** What has no test file of its own: where it is tested. */
+  const elsewhere: Readonly<Record<string, string>> = {
+    index: "test/package.test.ts",
+    "internal/admission": "test/Policy.rules.test.ts",
+    "internal/bounded": "test/EffectCircuitBreaker.test.ts",
+    "internal/breaker": "test/CircuitBreaker.test.ts",
+    "internal/breakerService": "test/CircuitBreaker.test.ts",
+    "internal/budget": "test/internal/budgets.test.ts",
+    "internal/budgets/concurrent": "test/internal/budgets.test.ts",
+    "internal/budgets/fixedRate": "test/internal/budgets.test.ts",
+    "internal/budgets/ratio": "test/internal/budgets.test.ts",
+    "internal/budgets/task": "test/RetryBudget.test.ts",
+    "internal/budgets/throttle": "test/internal/budgets.test.ts",
+    "internal/budgets/tokenBucket": "test/internal/budgets.test.ts",
+    "internal/callBudgets": "test/RetryBudget.test.ts",
+    "internal/callEvents": "test/Telemetry.test.ts",
+    "internal/callStart": "test/Backoff.test.ts",
+    "internal/circuitOpen": "test/CircuitBreaker.test.ts",
+    "internal/currentCall": "test/Attempt.test.ts",
+    "internal/draining": "test/Policy.rules.test.ts",
+    "internal/engine": "test/Policy.rules.test.ts",
+    "internal/events": "test/Telemetry.test.ts",
+    "internal/formatReport": "test/internal/report.test.ts",
+    "internal/listeners": "test/Telemetry.test.ts",
+    "internal/log": "test/Telemetry.test.ts",
+    "internal/marker": "test/Fault.test.ts",
+    "internal/metrics": "test/Telemetry.test.ts",
+    "internal/openTimes": "test/CircuitBreaker.test.ts",
+    "internal/plan": "test/Policy.rules.test.ts",
+    "internal/policyTypes": "test/Policy.types.test.ts",
+    "internal/reportDefect": "test/Policy.rules.test.ts",
+    "internal/retries": "test/Policy.rules.test.ts",
+    "internal/simulation": "test/internal/endless.test.ts",
+    "internal/spanEvents": "test/Telemetry.test.ts",
+    "internal/stackless": "test/CircuitBreaker.test.ts",
+    "internal/stale": "test/Fallback.test.ts",
+    "internal/standard": "test/Policy.test.ts",
+    "internal/time": "test/Policy.rules.test.ts",
+    "internal/trip": "test/internal/circuit.test.ts",
+    "internal/unavailable": "test/schema/index.test.ts",
+    "schema/errors": "test/schema/index.test.ts",
+    "schema/parts": "test/schema/index.test.ts"
+  }
+
+  const tests = glob("test/**/*.test.ts")
+  const names = sources.map(({ file }) => file.replace(/^src\//, "").replace(/\.ts$/, ""))
+  const hasOwn = (name: string) =>
+    tests.some((test) => new RegExp(`^test/${name}(\\.[\\w.]+)?\\.test\\.ts$`).test(test))
+
+  it("every file under src has a test, or one that is named here", () => {
+    assert.deepStrictEqual(
+      names.filter((name) => !hasOwn(name) && elsewhere[name] === undefined),
+      []
+    )
+  })
+
+  it("what is named here is there", () => {
+    const gone = Object.entries(elsewhere).filter(
+      ([name, test]) => !names.includes(name) || !existsSync(`${root}/${test}`)
+    )
+    assert.deepStrictEqual(Object.fromEntries(gone), {})
+  })
+})
+
+describe("types", () => {
+  it("any is written only on lines that say why", () => {
+    const lines = places(/[:<,|&(=]\s*any\b|\bas any\b/, (source) => source.code)
+    const unexplained = lines.filter((place) => {
+      const [, file, number] = /^([^:]+):(\d+)/.exec(place)!
+      const before = read(file!).split("\n")[Number(number) - 2] ?? ""
+      return !/no-explicit-any.* -- \S/.test(before)
+    })
+    assert.deepStrictEqual(unexplained, [])
+  })
+
+  it("a rule of the lint is switched off only with a reason", () => {
+    assert.deepStrictEqual(
+      places(/oxlint-disable(?!.* -- \S)|eslint-disable|@ts-ignore|@ts-nocheck/, (source) => source.text),
+      []
+    )
+  })
+})
+
+describe("package.json", () => {
+  const manifest = JSON.parse(read("package.json")) as {
+    readonly sideEffects: unknown
+    readonly dependencies?: object
+    readonly peerDependencies: object
+    readonly exports: Readonly<Record<string, { readonly [condition: string]: string } | string | null>>
+  }
+
+  it("asks for effect and for nothing else", () => {
+    assert.isUndefined(manifest.dependencies)
+    assert.deepStrictEqual(Object.keys(manifest.peerDependencies), ["effect"])
+    assert.strictEqual(manifest.sideEffects, false)
+  })
+
+  it("every entry has its source, its types and its code, in this order", () => {
+    for (const [entry, target] of Object.entries(manifest.exports)) {
+      if (typeof target === "string" || target === null) continue
+      assert.deepStrictEqual(Object.keys(target), ["effect-resilience-source", "types", "default"], entry)
+      const source = target["effect-resilience-source"]!
+      if (!source.includes("*")) assert.isTrue(existsSync(`${root}/${source}`), source)
+      assert.strictEqual(target["default"], source.replace("./src", "./dist").replace(/\.ts$/, ".js"))
+      assert.strictEqual(target["types"], source.replace("./src", "./dist").replace(/\.ts$/, ".d.ts"))
+    }
+  })
+
+  it("the index exports every public module", () => {
+    const index = read("src/index.ts")
+    const modules = glob("src/*.ts").map((file) => file.replace(/^src\/(\w+)\.ts$/, "$1"))
+    for (const module of modules.filter((name) => name !== "index")) {
+      assert.match(index, new RegExp(`export (\\* as ${module}|\\{ ${module} \\}) from "\\./${module}\\.ts"`))
+    }
+  })
+})
+
+/** The names of a module of Effect that are marked unstable or experimental. */
+const unstable = (module: string): ReadonlySet<string> => {
+  const path = `${root}/node_modules/effect/src/${module}.ts`
+  const known = unstableOf.get(module)
+  if (known !== undefined) return known
+  const text = existsSync(path) ? readFileSync(path, "utf8") : ""
+  const names = new Set(
+    [
+      ...text.matchAll(
+        /@stability (?:unstable|experimental)\b(?:(?!\*\/)[\s\S])*\*\/\s*export (?:declare )?(?:const|function|class|interface|type|namespace) (\w+)/g
+      )
+    ].map(([, name]) => name!)
+  )
+  unstableOf.set(module, names)
+  return names
+}
+const unstableOf = new Map<string, ReadonlySet<string>>()
