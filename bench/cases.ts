@@ -1,0 +1,37 @@
+// Every case by name. A case is loaded in a process of its own, so that no library warms up, or spoils, what another one runs.
+import type { Footprint } from "./memory.ts"
+import type { Timed, Timing } from "./measure.ts"
+
+const ours = () => import("./ours.ts")
+const effects = () => import("./effects.ts")
+const peers = () => import("./peers.ts")
+
+export const timed = {
+  "ours: guarded, sync": async () => (await ours()).guardedSync(),
+  "ours: guarded, async": async () => (await ours()).guardedAsync(),
+  "ours: everything, sync": async () => (await ours()).everythingSync(),
+  "ours: everything, async": async () => (await ours()).everythingAsync(),
+  "ours: rejected": async () => (await ours()).rejected(),
+  "ours: rejected, Effect.catch": async () => (await ours()).rejectedAndCaught(),
+  "ours: retried once": async () => (await ours()).retriedOnce(),
+  "ours: retried once, with breaker and budget": async () => (await ours()).guardedRetriedOnce(),
+  "ours: retry only, sync": async () => (await ours()).retryOnlySync(),
+  "ours: keyed breaker, sync": async () => (await ours()).keyedSync(),
+  "ours: guarded, sync, Telemetry.layer": async () => (await ours()).listenedToSync(),
+  "ours: guarded, sync, Telemetry.layerMetrics": async () => (await ours()).metricsSync(),
+  "effect: retry(breaker), sync": async () => (await effects()).guardedSync(),
+  "effect: breaker(retry(timeout)), async": async () => (await effects()).everythingAsync(),
+  "effect: retried once": async () => (await effects()).retriedOnce(),
+  "cockatiel: wrap(retry, breaker)": async () => (await peers()).cockatielGuarded(),
+  "cockatiel: wrap(retry, breaker, timeout, bulkhead)": async () => (await peers()).cockatielEverything(),
+  "cockatiel: rejected": async () => (await peers()).cockatielRejected(),
+  "opossum: rejected": async () => (await peers()).opossumRejected(),
+  "opossum: breaker with timeout": async () => (await peers()).opossumTimed(),
+  "p-retry": async () => (await peers()).pRetried()
+} satisfies { readonly [name: string]: () => Promise<Timed> }
+
+export type TimedCase = keyof typeof timed
+
+export const memory = "ours: memory"
+
+export type Result = Timing | Footprint

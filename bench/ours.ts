@@ -1,0 +1,145 @@
+// The cases of effect-resilience. The policy is piped at each call, as in a program.
+import { Effect, Layer } from "effect"
+import { Backoff, CircuitBreaker, Fault, Policy, RetryBudget, Telemetry, withResilience } from "effect-resilience"
+import * as Calls from "./calls.ts"
+import { inFiber, inFiberWith } from "./calls.ts"
+import type { Timed } from "./measure.ts"
+
+class Breaker extends CircuitBreaker.Service<Breaker>()("bench/Breaker", {
+  trip: CircuitBreaker.failureRate(Calls.trip),
+  openFor: Calls.openMs
+}) {}
+
+class Budget extends RetryBudget.Service<Budget>()("bench/Budget", RetryBudget.ratio()) {}
+
+const layer = Layer.mergeAll(Breaker.layer, Budget.layer)
+
+const faults = Fault.byTag<Calls.Down>()({ Down: "transient" })
+
+const retry = Backoff.exponential({ base: Calls.baseMs, cap: Calls.capMs }).pipe(
+  Backoff.fullJitter,
+  Backoff.times(Calls.retries)
+)
+
+/** Retry, budget and breaker. */
+const guarded = Policy.make({
+  name: "bench.guarded",
+  faults,
+  safety: "idempotent",
+  retry,
+  budget: Budget,
+  guards: [Breaker]
+})
+
+const everything = Policy.extend(guarded, {
+  name: "bench.everything",
+  deadline: Calls.deadlineMs,
+  attemptTimeout: Calls.attemptTimeoutMs
+})
+
+const retryOnly = Policy.make({ name: "bench.retryOnly", faults, safety: "idempotent", retry })
+
+const retryAtOnce = Policy.make({
+  name: "bench.retryAtOnce",
+  faults,
+  safety: "idempotent",
+  retry: Backoff.constant(0).pipe(Backoff.times(1))
+})
+
+const guardedRetryAtOnce = Policy.extend(retryAtOnce, {
+  name: "bench.guardedRetryAtOnce",
+  budget: Budget,
+  guards: [Breaker]
+})
+
+const bareSync = inFiber(Calls.sync)
+const bareAsync = inFiber(Calls.async)
+// what a user would write by hand
+const bareFlaky = inFiber((i) => {
+  const call = Calls.flaky(i)
+  return Effect.catch(call, () => call)
+})
+
+export const guardedSync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: await inFiberWith(layer, (i) => Calls.sync(i).pipe(withResilience(guarded)))
+})
+
+export const guardedAsync = async (): Promise<Timed> => ({
+  bare: bareAsync,
+  guarded: await inFiberWith(layer, (i) => Calls.async(i).pipe(withResilience(guarded)))
+})
+
+export const everythingSync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: await inFiberWith(layer, (i) => Calls.sync(i).pipe(withResilience(everything)))
+})
+
+export const everythingAsync = async (): Promise<Timed> => ({
+  bare: bareAsync,
+  guarded: await inFiberWith(layer, (i) => Calls.async(i).pipe(withResilience(everything)))
+})
+
+const rejectedAnd = async (handled: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<unknown, never, R>) => {
+  const isOpen = Layer.mergeAll(Breaker.layerWith({ initial: "open" }), Budget.layer)
+  return {
+    bare: undefined,
+    guarded: await inFiberWith(isOpen, (i) => handled(Calls.sync(i).pipe(withResilience(guarded))))
+  }
+}
+
+/** The failure becomes a value, as by the peers' `try` and `catch`. */
+export const rejected = (): Promise<Timed> => rejectedAnd(Effect.exit)
+
+/** Most of this is what `Effect.catch` takes, of whatever failure. */
+export const rejectedAndCaught = (): Promise<Timed> => rejectedAnd(Effect.catch(() => Effect.succeed(0)))
+
+export const retriedOnce = async (): Promise<Timed> => ({
+  bare: bareFlaky,
+  guarded: inFiber((i) => Calls.flaky(i).pipe(withResilience(retryAtOnce)))
+})
+
+/** Half of the attempts fail, so the circuit needs a trip that never comes. */
+export const guardedRetriedOnce = async (): Promise<Timed> => {
+  const patient = Breaker.layerWith({ trip: CircuitBreaker.failureRate({ ...Calls.trip, threshold: 1 }) })
+  const generous = Budget.layerWith(RetryBudget.ratio({ ratio: 2 }))
+  return {
+    bare: bareFlaky,
+    guarded: await inFiberWith(Layer.mergeAll(patient, generous), (i) =>
+      Calls.flaky(i).pipe(withResilience(guardedRetryAtOnce))
+    )
+  }
+}
+
+export const retryOnlySync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: inFiber((i) => Calls.sync(i).pipe(withResilience(retryOnly)))
+})
+
+export const keyedSync = async (): Promise<Timed> => {
+  class Keyed extends CircuitBreaker.Service<Keyed>()("bench/Keyed", {
+    trip: CircuitBreaker.failureRate(Calls.trip),
+    keys: { max: 1_000, idleTimeToLive: "1 hour" }
+  }) {}
+  const policy = Policy.extend(guarded, { name: "bench.keyed", guards: [Keyed] })
+  const keys = Array.from({ length: 100 }, (_, i) => ({ key: `host-${i}` }))
+  return {
+    bare: bareSync,
+    guarded: await inFiberWith(Layer.mergeAll(Keyed.layer, Budget.layer), (i) =>
+      Calls.sync(i).pipe(withResilience(policy, keys[i % keys.length]!))
+    )
+  }
+}
+
+/** Somebody listens: the events are built, and published to nobody in particular. */
+export const listenedToSync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: await inFiberWith(Layer.mergeAll(layer, Telemetry.layer), (i) => Calls.sync(i).pipe(withResilience(guarded)))
+})
+
+export const metricsSync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: await inFiberWith(Layer.mergeAll(layer, Telemetry.layerMetrics), (i) =>
+    Calls.sync(i).pipe(withResilience(guarded))
+  )
+})

@@ -1,0 +1,12 @@
+// For the mutation test: the tests that take a long look at real time, sockets or every operation of the runtime stay out of it.
+import { defineConfig, mergeConfig } from "vitest/config"
+import base from "./vitest.config.ts"
+
+export default mergeConfig(
+  base,
+  defineConfig({
+    test: {
+      exclude: ["test/interruption.test.ts", "test/leak.test.ts", "test/examples/**", "test/docs.test.ts", "test/package.test.ts"]
+    }
+  })
+)
