@@ -6,7 +6,13 @@ export default mergeConfig(
   base,
   defineConfig({
     test: {
-      exclude: ["test/interruption.test.ts", "test/leak.test.ts", "test/examples/**", "test/docs.test.ts", "test/package.test.ts"]
+      exclude: [
+        "test/interruption.test.ts",
+        "test/leak.test.ts",
+        "test/examples/**",
+        "test/docs.test.ts",
+        "test/package.test.ts"
+      ]
     }
   })
 )

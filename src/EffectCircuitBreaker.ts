@@ -1,12 +1,12 @@
 /**
  * Effect's own circuit breaker (`effect/persistence`, experimental) as a guard of a policy: for circuits that several processes
  * share through Redis, or through another store of that module. Within one process, `CircuitBreaker` does more
- * and costs less.
+ * and costs less. It is not in the index, but has its own path, because it brings Effect's persistence modules along.
  *
  * ```ts
  * import { Layer } from "effect"
  * import { CircuitBreaker as EffectBreaker } from "effect/persistence"
- * import { EffectCircuitBreaker } from "effect-resilience"
+ * import * as EffectCircuitBreaker from "effect-resilience/EffectCircuitBreaker"
  *
  * class Shared extends EffectCircuitBreaker.Service<Shared>()("app/Shared", { key: "quotes" }) {}
  *

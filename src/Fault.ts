@@ -287,7 +287,7 @@ export const refine: {
 } = <T>(
   refinement: (error: unknown) => error is T,
   verdict?: Verdict | ((error: T) => Verdict)
-): RefinementClassifier<T, any> =>
+): RefinementClassifier<T, never> =>
   classifier((error) =>
     !refinement(error) ? undefined : typeof verdict === "function" ? verdict(error) : (verdict ?? plain.transient)
   )

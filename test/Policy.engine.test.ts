@@ -13,10 +13,11 @@ import {
   Telemetry,
   withResilience
 } from "effect-resilience"
-import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Random, Tracer } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Random, Schedule, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import type { Budget } from "../src/internal/budget.ts"
 import { Book, bookedGuard, BookedBudget, errorOf, Gone, Net, scripted, throughTime } from "./kit.ts"
+import { runInterrupted } from "./virtual.ts"
 
 const faults = Fault.byTag<Net | Gone>()({ Net: "transient", Gone: "permanent" })
 const fail: Effect.Effect<never, Net | Gone> = Effect.fail(new Net({}))
@@ -206,7 +207,136 @@ describe("deadlines", () => {
   )
 })
 
+describe("what a call costs", () => {
+  it.effect("rule 24: no listener, no cost: no event is built, also where all goes wrong", () =>
+    Effect.gen(function* () {
+      // each event carries the wall-clock time, so that one that is built asks for it
+      const clock = yield* Clock.Clock
+      let asked = 0
+      const counting: Clock.Clock = {
+        ...clock,
+        currentTimeMillisUnsafe: () => {
+          asked++
+          return clock.currentTimeMillisUnsafe()
+        }
+      }
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", deadline: "1 second" })
+      const run = (self: Effect.Effect<unknown, unknown>) =>
+        throughTime(withResilience(self, policy).pipe(Effect.provideService(Clock.Clock, counting)))
+      for (const self of [Effect.void, fail, Effect.die("x"), Effect.never, Effect.interrupt]) yield* run(self)
+      assert.strictEqual(asked, 0)
+      yield* Telemetry.recorded(run(fail))
+      assert.strictEqual(asked, 3)
+    })
+  )
+
+  it("rule 21: a rejection arms no timer and forks no fiber", () => {
+    class Open extends CircuitBreaker.Service<Open>()("test/Open", {
+      trip: CircuitBreaker.consecutiveFailures(1),
+      initial: "isolated"
+    }) {}
+    const policy = Policy.make({
+      name: "p",
+      faults,
+      safety: "idempotent",
+      deadline: "1 second",
+      attemptTimeout: "1 second",
+      retry: every(1, 3),
+      guards: [Open]
+    })
+    const context = Effect.runSync(Effect.scoped(Layer.build(Open.layer)))
+    const run = runInterrupted(
+      Effect.exit(withResilience(Effect.never, policy)).pipe(Effect.provideContext(context)),
+      undefined,
+      false
+    )
+    assert.instanceOf(
+      errorOf((run.exit as Exit.Success<Exit.Exit<never, CircuitBreaker.CircuitOpen>>).value),
+      CircuitBreaker.CircuitOpen
+    )
+    assert.deepStrictEqual([run.sleepers, run.openFibers, run.fibers], [0, 0, 1])
+  })
+
+  it.effect("an attempt that ends at once arms no timer; one timer serves attempt timeout and deadline", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const sleeps: Array<number> = []
+      const counting: Clock.Clock = {
+        ...clock,
+        sleep: (duration) => {
+          sleeps.push(Duration.toMillis(duration))
+          return clock.sleep(duration)
+        }
+      }
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        attemptTimeout: "300 millis",
+        deadline: "500 millis",
+        retry: every(0, 3)
+      })
+      const run = (self: Effect.Effect<unknown, unknown>) =>
+        throughTime(withResilience(self, policy).pipe(Effect.provideService(Clock.Clock, counting)))
+      yield* run(Effect.sync(() => 1))
+      yield* run(fail)
+      assert.deepStrictEqual(sleeps, [])
+      yield* run(Effect.never)
+      assert.deepStrictEqual(sleeps, [300, 200])
+    })
+  )
+})
+
+describe("deadlines count the attempts that began", () => {
+  it.effect("not the one that waited for a guard, or for its key", () =>
+    Effect.gen(function* () {
+      const Slow = Context.Service<"slow", Guard.Guard<never>>("slow")
+      let asked = 0
+      const slow: Guard.Guard<never> = {
+        name: "slow",
+        phase: "rate",
+        admit: () => (++asked === 1 ? Guard.admitted({ settle: () => {} }) : Guard.pending(Effect.never))
+      }
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        deadline: "1 second",
+        retry: every(1, 3),
+        guards: [Slow]
+      })
+      const exit = yield* throughTime(withResilience(fail, policy).pipe(Effect.provideService(Slow, slow)))
+      assert.deepInclude(errorOf(exit) as object, { _tag: "DeadlineExceeded", attempts: 1 })
+      const minting = Policy.make({ name: "p", deadline: "1 second", safety: Idempotency.key(Effect.never) })
+      const none = yield* throughTime(withResilience(Effect.void, minting))
+      assert.deepInclude(errorOf(none) as object, { attempts: 0 })
+      const stuck = Schedule.fromStep(Effect.succeed(() => Effect.never))
+      const stepping = Policy.make({ name: "p", faults, deadline: "1 second", safety: "idempotent", retry: stuck })
+      const one = yield* throughTime(withResilience(fail, stepping))
+      assert.deepInclude(errorOf(one) as object, { _tag: "DeadlineExceeded", attempts: 1 })
+    })
+  )
+})
+
 describe("telemetry of a call", () => {
+  it.effect("what retries leave of the budgets", () =>
+    Effect.gen(function* () {
+      class Few extends RetryBudget.Service<Few>()("test/Few", RetryBudget.fixedRate({ perSecond: 0, burst: 2 })) {}
+      const p = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(1, 5), budget: Few })
+      const run = Telemetry.recorded(Effect.exit(withResilience(fail, p))).pipe(Effect.provide(Few.layer))
+      const exit = yield* throughTime(run)
+      const [, events] = Exit.isSuccess(exit) ? exit.value : assert.fail()
+      assert.deepStrictEqual(
+        events.flatMap((e) => (e._tag === "BudgetChanged" ? [[e.budget, e.key, e.balance]] : [])),
+        [
+          ["test/Few", undefined, 1],
+          ["test/Few", undefined, 0],
+          ["test/Few", undefined, 0]
+        ]
+      )
+    })
+  )
+
   const policy = Policy.make({
     name: "p",
     faults,

@@ -823,6 +823,23 @@ describe("budgets", () => {
     })
   )
 
+  it.effect("rule 12: an exhausted budget never kills work in flight", () =>
+    Effect.gen(function* () {
+      const budget = new BookedBudget("one", 1)
+      const p = Policy.extend(policy, { name: "p", retry: every(1, 9) })
+      const slow = scripted(fail(), Effect.as(Effect.sleep(1_000), "late"))
+      const inFlight = yield* Effect.forkChild(withResilience(slow.effect, p).pipe(using(budget)), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust(10)
+      const refused = exhausted(yield* throughTime(withResilience(fail(), p).pipe(using(budget))))
+      assert.deepStrictEqual([refused.reason, refused.attempts], ["budget", 1])
+      yield* TestClock.adjust(1_000)
+      assert.strictEqual(yield* Fiber.join(inFlight), "late")
+      assert.strictEqual(budget.open, 0)
+    })
+  )
+
   it.effect("interruption gives an unused token back", () =>
     Effect.gen(function* () {
       const budget = new BookedBudget("one", 5)

@@ -92,6 +92,7 @@ export const runInterrupted = <A, E>(self: Effect.Effect<A, E>, interruptAt: num
   return {
     exit: fiber.pollUnsafe(),
     operations: scheduler.operations,
+    fibers: scheduler.fibers.size,
     sleepers: clock.sleepers.length,
     openFibers: [...scheduler.fibers].filter((fiber) => fiber.pollUnsafe() === undefined).length
   }

@@ -95,7 +95,7 @@ const wait = (call: Call, admission: Pending<unknown>, i: number): Effect.Effect
     // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
     bounded(call.fiber, call.context, admission.effect, call.ownTimeLeft(), (exit, timedOut) => {
       if (Exit.isSuccess(exit) && exit.value._tag === "Admitted") call.hold(exit.value.permit)
-      return timedOut ? call.deadlineExceeded() : exit
+      return timedOut ? call.deadlineExceeded(call.number - 1) : exit
     }),
     (admission) => afterWait(call, admission, i)
   )

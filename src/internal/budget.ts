@@ -4,6 +4,8 @@ import type { Outcome } from "../Guard.ts"
 /** A budget service. The models behind it are pure; the engine says the time. */
 export interface Budget {
   readonly name: string
+  /** What is left, in retries that could be taken now: for telemetry. */
+  readonly balance?: ((now: number, key: string | undefined) => number) | undefined
   /**
    * A call begins. `deposits` is false where an outer live policy uses the same budget already, so that one call is counted
    * once. `key` is undefined for a budget that is not keyed.

@@ -5,6 +5,7 @@ import { keyFor } from "./admission.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
 import { noTasks, usedAround } from "./currentCall.ts"
 import type { Call } from "./engine.ts"
+import type { Emit } from "./events.ts"
 
 const budgetOf = (call: Call, i: number): Budget =>
   Context.getUnsafe(call.context as Context.Context<unknown>, call.plan.budgets[i]!)
@@ -58,12 +59,26 @@ export const withdraw = (call: Call, timeout: boolean): string | undefined => {
   }
   const refused = (name: string): string => {
     for (const token of tokens) token.cancel(now)
+    if (call.emit !== undefined) noteBalances(call, call.emit)
     return name
   }
+  const budgets = call.budgets ?? []
   if (around.length > 0) call.tasks ??= around.map((budget) => budget.begin(now, undefined, true))
   for (let i = 0; i < around.length; i++) if (!take(call.tasks![i]!)) return refused(around[i]!.name)
-  const budgets = call.budgets ?? []
   for (let i = 0; i < budgets.length; i++) if (!take(budgets[i]!)) return refused(budgetOf(call, i).name)
   if (tokens.length > 0) call.tokens = tokens
+  if (call.emit !== undefined) noteBalances(call, call.emit)
   return undefined
+}
+
+/** What a retry has left in the budgets it drew from. */
+const noteBalances = (call: Call, emit: Emit): void => {
+  const services = call.plan.budgets
+  for (let i = 0; i < services.length; i++) {
+    const budget = budgetOf(call, i)
+    const key = keyFor(call, services[i]!)
+    if (budget.balance === undefined) continue
+    const at = call.clock.currentTimeMillisUnsafe()
+    emit({ _tag: "BudgetChanged", at, budget: budget.name, key, balance: budget.balance(call.now, key) })
+  }
 }

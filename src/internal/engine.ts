@@ -170,7 +170,7 @@ export class Call implements Life {
 
   private mint(): Effect.Effect<unknown, unknown, unknown> {
     const mint = bounded(this.fiber, this.context, this.plan.mint!, this.ownTimeLeft(), (exit, timedOut) =>
-      timedOut ? this.deadlineExceeded() : exit
+      timedOut ? this.deadlineExceeded(0) : exit
     )
     return Effect.flatMap(mint, (key) => {
       this.idempotencyKey = name(`the idempotency key minted for ${this.plan.name}`, key)
@@ -201,7 +201,7 @@ export class Call implements Life {
   runAttempt(): Effect.Effect<unknown, unknown, unknown> {
     const timeout = this.plan.attemptTimeoutMs
     const left = this.ownTimeLeft()
-    if (left !== undefined && left <= 0) return this.deadlineExceeded()
+    if (left !== undefined && left <= 0) return this.deadlineExceeded(this.number - 1)
     this.state = "running"
     this.attemptStartedMs = this.now
     const context = this.attemptContext()
@@ -221,7 +221,7 @@ export class Call implements Life {
     const { attemptTimeoutMs, name: policy } = this.plan
     const error =
       cut === "deadline"
-        ? this.deadlineError()
+        ? this.deadlineError(this.number)
         : stackless(
             () => new AttemptTimeout({ policy, attempt: this.number, after: Duration.millis(attemptTimeoutMs!) })
           )
@@ -422,20 +422,21 @@ export class Call implements Life {
     return this.giveUp(Cause.fail(error), failed.error)
   }
 
-  deadlineExceeded(): Effect.Effect<never, unknown> {
+  /** The deadline has passed while no attempt ran; `attempts` have begun before. */
+  deadlineExceeded(attempts: number): Effect.Effect<never, unknown> {
     this.release()
     this.noteDeadline()
-    return this.giveUp(Cause.fail(this.deadlineError()), this.lastError)
+    return this.giveUp(Cause.fail(this.deadlineError(attempts)), this.lastError)
   }
 
-  private deadlineError(): DeadlineExceeded {
+  private deadlineError(attempts: number): DeadlineExceeded {
     const { deadlineMs, name } = this.plan
     return stackless(
       () =>
         new DeadlineExceeded({
           name,
           after: Duration.millis(deadlineMs!),
-          attempts: this.number,
+          attempts,
           lastError: this.lastError
         })
     )

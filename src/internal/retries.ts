@@ -49,7 +49,7 @@ export class Retries {
     const at = this.startedAt + (call.now - call.startedMs)
     const context = Context.add(call.context, CallStart, this.startedAt)
     const step = bounded(call.fiber, context, this.step(failed, at), call.ownTimeLeft(), (exit, timedOut) =>
-      timedOut ? call.deadlineExceeded() : Effect.succeed(exit)
+      timedOut ? call.deadlineExceeded(call.number) : Effect.succeed(exit)
     )
     return Effect.flatMap(step, (exit) => this.stepped(exit, failed, at))
   }
