@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { bounded, defectsOf } from "./internal/bounded.ts"
-import { CurrentCall, currentFrame, derive, withinFrame, type Life } from "./internal/currentCall.ts"
+import { CurrentCall, currentFrame, Region, withinRegion } from "./internal/currentCall.ts"
 import { DeadlineExceeded } from "./internal/errors.ts"
 import { CurrentListener } from "./internal/events.ts"
 import { spanEmit, spanOf } from "./internal/spanEvents.ts"
@@ -126,15 +126,15 @@ const limited = <A, E, R>(
       return stackless(() => new DeadlineExceeded({ name: owner, after }))
     }
     if (ms <= 0) return Effect.fail(exceeded())
-    const life: Life = { live: true }
-    const body = Effect.provideService(self, CurrentCall, derive(parent, life, { deadline: { at, owner } }))
+    const region = new Region(parent, { deadline: { at, owner } })
+    const body = Effect.provideService(self, CurrentCall, region)
     return bounded<A, E, R, A, E | DeadlineExceeded, never>(
       fiber,
       fiber.context as never,
       body,
       ms,
       (exit, timedOut) => {
-        life.live = false
+        region.live = false
         return timedOut
           ? Effect.failCause(
               Cause.fromReasons<DeadlineExceeded>([...Cause.fail(exceeded()).reasons, ...defectsOf(exit)])
@@ -203,7 +203,7 @@ export const unbounded = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<
   Effect.withFiber((fiber) => {
     const deadline = currentFrame(fiber)?.deadline
     if (deadline === undefined) return self
-    const free = withinFrame(self, () => ({ deadline: undefined }))
+    const free = withinRegion(self, () => ({ deadline: undefined }))
     return Effect.callback<A, E, R>((resume) => {
       const child = Effect.runForkWith(fiber.context as never)(free) as Fiber.Fiber<A, E>
       child.addObserver((exit: Exit.Exit<A, E>) => resume(exit))

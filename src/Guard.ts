@@ -80,8 +80,8 @@ export type OutcomeKind =
  * @category models
  */
 export interface Permit {
-  /** `elapsed` is how long the attempt ran, in milliseconds. */
-  readonly settle: (outcome: Outcome, elapsed: number) => void | Effect.Effect<void>
+  /** `elapsed` is how long the attempt ran, in milliseconds; `now` is the time of its end, on the scale of `Call.now`. */
+  readonly settle: (outcome: Outcome, elapsed: number, now: number) => void | Effect.Effect<void>
 }
 
 /**
@@ -165,7 +165,7 @@ export const rejected = <Rejection>(rejection: Rejection): Rejected<Rejection> =
  *       queue.push(grant)
  *       return Effect.sync(() => {
  *         if (granted === undefined) queue.splice(queue.indexOf(grant), 1)
- *         else granted.settle({ kind: "interrupted", health: "ignored", retryAfter: undefined }, 0)
+ *         else granted.settle({ kind: "interrupted", health: "ignored", retryAfter: undefined }, 0, 0)
  *       })
  *     })
  *   )

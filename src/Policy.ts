@@ -95,9 +95,12 @@ export const extend = <P, const O extends Partial<Options> & { readonly name: st
  * @category running
  */
 export const withResilience: Types.WithResilience = ((first: unknown, second: unknown, third: unknown) =>
-  Effect.isEffect(first)
-    ? runCall(second, third as CallOptions | undefined)(first as Effect.Effect<unknown, unknown, unknown>)
-    : runCall(first, second as CallOptions | undefined)) as never
+  // first of all, because most are piped so
+  first instanceof PolicyImpl && second === undefined && !first.plan.keyed
+    ? first.pipeable
+    : Effect.isEffect(first)
+      ? runCall(second, third as CallOptions | undefined)(first as Effect.Effect<unknown, unknown, unknown>)
+      : runCall(first, second as CallOptions | undefined)) as never
 
 const runCall = (policy: unknown, call: CallOptions | undefined) => {
   const plan = planOf(policy)

@@ -235,7 +235,7 @@ describe("what counts", () => {
       const breaker = yield* B
       for (const outcome of outcomes) {
         const admission = breaker.admit(call())
-        if (admission._tag === "Admitted") void admission.permit.settle(outcome, 0)
+        if (admission._tag === "Admitted") void admission.permit.settle(outcome, 0, 0)
       }
       return yield* B.state()
     }).pipe(Effect.provide(layer))
@@ -285,7 +285,7 @@ describe("what counts", () => {
           const breaker = yield* B
           for (const it of [outcome("throttled", "ignored", hint), failed, failed]) {
             const admission = breaker.admit(call())
-            if (admission._tag === "Admitted") void admission.permit.settle(it, 0)
+            if (admission._tag === "Admitted") void admission.permit.settle(it, 0, 0)
           }
           return (yield* B.snapshot()).retryAfter
         }).pipe(Effect.provide(B.layerWith(change)))
@@ -372,7 +372,7 @@ describe("the guard", () => {
         await Promise.resolve()
         assert.isUndefined(Fiber.getCurrent())
         for (const it of admissions) {
-          if (it._tag === "Admitted") void it.permit.settle(outcome("transient", "failed"), 1)
+          if (it._tag === "Admitted") void it.permit.settle(outcome("transient", "failed"), 1, 5_000)
         }
       })
       assert.deepStrictEqual((yield* B.snapshot()).retryAfter, Duration.seconds(10))
@@ -396,7 +396,7 @@ describe("the guard", () => {
       const breaker = yield* B
       const admission = breaker.admit(call({ now: 123 }))
       assert.strictEqual(admission._tag, "Admitted")
-      if (admission._tag === "Admitted") void admission.permit.settle(outcome("success", "ok"), 1)
+      if (admission._tag === "Admitted") void admission.permit.settle(outcome("success", "ok"), 1, 124)
     }).pipe(Effect.provide(B.layer))
   )
 })

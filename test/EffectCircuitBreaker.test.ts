@@ -134,7 +134,7 @@ describe("a circuit breaker of effect/persistence as a guard", () => {
           })
           const admitted = yield* admission._tag === "Pending" ? admission.effect : Effect.succeed(admission)
           if (admitted._tag !== "Admitted") return yield* Effect.die(admitted)
-          const settled = admitted.permit.settle(outcome, 1)
+          const settled = admitted.permit.settle(outcome, 1, 1)
           // a store in memory has recorded it by then
           assert.isUndefined(settled)
         })

@@ -134,7 +134,7 @@ const attempt = (scenario: () => Effect.Effect<unknown, unknown, Needs>, at: num
           })
           return Effect.sync(() => {
             if (granted === undefined) inQueue--
-            else granted.settle({ kind: "interrupted", health: "ignored", retryAfter: undefined }, 0)
+            else granted.settle({ kind: "interrupted", health: "ignored", retryAfter: undefined }, 0, 0)
           })
         })
       )

@@ -3,9 +3,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
-import type { Fiber } from "effect"
 import type { Admitted, Call as GuardCall, Guard, Pending, Rejected } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
+import { service } from "./context.ts"
 import type { Call, Plan } from "./engine.ts"
 import type { AttemptKind, Emit } from "./events.ts"
 
@@ -17,7 +17,7 @@ const noGuards: ReadonlyArray<Guard<unknown>> = []
 export const guardsInForce = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
   const { guards: services, order } = plan
   if (order.length === 0) return noGuards
-  const find = (i: number) => Context.getUnsafe(context as Context.Context<unknown>, services[i]!)
+  const find = (i: number) => service(context, services[i]!)
   if (order.length === 1) return [find(0)]
   const guards = order.map(find)
   if (guards.every((guard, i) => i === 0 || rank[guards[i - 1]!.phase] <= rank[guard.phase])) return guards
@@ -28,28 +28,35 @@ export const guardsInForce = (plan: Plan, context: Context.Context<never>): Read
 
 /** What the guards are told of one attempt. It stays as it is when the next attempt begins. */
 class Asking implements GuardCall {
-  readonly policy: string
   readonly key: string | undefined
   readonly attempt: number
   readonly kind: AttemptKind
   readonly now: number
-  readonly deadline: number | undefined
-  readonly emit: Emit | undefined
-  private readonly fiber: Fiber.Fiber<unknown, unknown>
+  private readonly call: Call
 
   constructor(call: Call, key: string | undefined) {
-    this.policy = call.plan.name
+    this.call = call
     this.key = key
     this.attempt = call.number
     this.kind = call.kind
     this.now = call.now
-    this.deadline = call.deadline?.at
-    this.emit = call.emit
-    this.fiber = call.fiber
+  }
+
+  get policy(): string {
+    return this.call.plan.name
+  }
+
+  get deadline(): number | undefined {
+    return this.call.deadline?.at
+  }
+
+  get emit(): Emit | undefined {
+    return this.call.emit
   }
 
   get random(): () => number {
-    return () => this.fiber.getRef(Random.Random).nextDoubleUnsafe()
+    const { fiber } = this.call
+    return () => fiber.getRef(Random.Random).nextDoubleUnsafe()
   }
 }
 

@@ -25,6 +25,8 @@ export type Refusing = Exclude<State, "closed">
 /** What all the circuits of a breaker share. */
 export interface Shared<Rejection> extends Settings {
   readonly name: string
+  /** Of the place where it is built. */
+  readonly now: () => number
   /** How an outcome counts, where that is not as the classifier says. */
   readonly count: { readonly throttled?: Health | undefined; readonly defect?: Health | undefined }
   readonly reject: (key: string | undefined, state: Refusing, until: number | undefined) => Rejection
@@ -253,7 +255,7 @@ class Ticket<Rejection> implements Admitted, Permit {
     return this
   }
 
-  settle(outcome: Outcome, elapsed: number): void {
+  settle(outcome: Outcome, elapsed: number, now: number): void {
     const circuit = this.#circuit
     const { changed, count } = circuit.settings
     const from = circuit.state
@@ -261,7 +263,8 @@ class Ticket<Rejection> implements Admitted, Permit {
       this.generation,
       healthOf(outcome, count),
       elapsed,
-      outcome.retryAfter && Duration.toMillis(outcome.retryAfter)
+      outcome.retryAfter && Duration.toMillis(outcome.retryAfter),
+      now
     )
     if (circuit.state !== from) changed(this.emit, circuit.key, from, circuit.state)
   }

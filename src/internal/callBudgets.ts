@@ -1,14 +1,13 @@
 // What one call holds of the budgets of its policy and of the tasks around it.
-import * as Context from "effect/Context"
 import type { Outcome } from "../Guard.ts"
 import { keyFor } from "./admission.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
-import { noTasks, usedAround } from "./currentCall.ts"
+import { service } from "./context.ts"
+import { usedAround } from "./currentCall.ts"
 import type { Call } from "./engine.ts"
 import type { Emit } from "./events.ts"
 
-const budgetOf = (call: Call, i: number): Budget =>
-  Context.getUnsafe(call.context as Context.Context<unknown>, call.plan.budgets[i]!)
+const budgetOf = (call: Call, i: number): Budget => service(call.context, call.plan.budgets[i]!)
 
 /** The call counts towards each budget of its policy; once, however deeply policies that use the same one are nested. */
 export const begin = (call: Call): void => {
@@ -28,29 +27,29 @@ export const uses = (call: Call, budget: Budget): boolean => {
 
 /** An attempt has ended. `nested`: with an error of a policy further in, which counts already there. */
 export const tell = (call: Call, outcome: Outcome, nested: boolean): void => {
-  const { budgets, now, tasks, tokens } = call
+  const { budgets, now, taskBudgets, tokens } = call
   if (tokens !== undefined) {
     call.tokens = undefined
     for (const token of tokens) token.settle(now, outcome)
   }
   if (nested || outcome.kind === "interrupted") return
   if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.attempt(now, outcome)
-  if (tasks !== undefined) for (const task of tasks) task.attempt(now, outcome)
+  if (taskBudgets !== undefined) for (const task of taskBudgets) task.attempt(now, outcome)
 }
 
 /** The call is over. A token that no attempt has used goes back. */
 export const end = (call: Call, now: number): void => {
-  const { budgets, tasks, tokens } = call
-  call.tokens = call.budgets = call.tasks = undefined
+  const { budgets, taskBudgets, tokens } = call
+  call.tokens = call.budgets = call.taskBudgets = undefined
   if (tokens !== undefined) for (const token of tokens) token.cancel(now)
   if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.end(now)
-  if (tasks !== undefined) for (const task of tasks) task.end(now)
+  if (taskBudgets !== undefined) for (const task of taskBudgets) task.end(now)
 }
 
 /** A token of every budget, or of none. Returns the name of the one that said no. */
 export const withdraw = (call: Call, timeout: boolean): string | undefined => {
   const { now } = call
-  const around = call.parent === undefined ? noTasks : call.parent.tasks
+  const around = call.tasks
   const tokens: Array<Token> = []
   const take = (budget: BudgetCall): boolean => {
     const token = budget.retry(now, { timeout, kind: "retry" })
@@ -63,8 +62,8 @@ export const withdraw = (call: Call, timeout: boolean): string | undefined => {
     return name
   }
   const budgets = call.budgets ?? []
-  if (around.length > 0) call.tasks ??= around.map((budget) => budget.begin(now, undefined, true))
-  for (let i = 0; i < around.length; i++) if (!take(call.tasks![i]!)) return refused(around[i]!.name)
+  if (around.length > 0) call.taskBudgets ??= around.map((budget) => budget.begin(now, undefined, true))
+  for (let i = 0; i < around.length; i++) if (!take(call.taskBudgets![i]!)) return refused(around[i]!.name)
   for (let i = 0; i < budgets.length; i++) if (!take(budgets[i]!)) return refused(budgetOf(call, i).name)
   if (tokens.length > 0) call.tokens = tokens
   if (call.emit !== undefined) noteBalances(call, call.emit)

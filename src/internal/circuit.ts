@@ -16,8 +16,6 @@ export interface Settings {
   readonly retryAfterCeilingMs: number
   /** Begins a sequence of open times, in milliseconds: one for each opening in a row. */
   readonly openTimes: () => () => number
-  /** Asked only where the time matters. */
-  readonly now: () => number
 }
 
 export type Health = "ok" | "failed" | "ignored"
@@ -117,12 +115,12 @@ export class Circuit<S extends Settings = Settings> {
    * A call let through in `generation` has ended. `ignored`: nothing is known, and its place is free again. `retryAfterMs` can
    * only lengthen the next open time.
    */
-  settle(generation: number, health: Health, elapsedMs: number, retryAfterMs: number | undefined): void {
-    if (generation === this.generation && this.state === "half-open") this.expire(this.settings.now())
+  settle(generation: number, health: Health, elapsedMs: number, retryAfterMs: number | undefined, now: number): void {
+    if (generation === this.generation && this.state === "half-open") this.expire(now)
     if (generation !== this.generation) return
-    if (retryAfterMs !== undefined) this.#remember(retryAfterMs)
-    if (this.state === "closed") this.#count(health, elapsedMs)
-    else this.#judge(health, elapsedMs)
+    if (retryAfterMs !== undefined) this.#remember(retryAfterMs, now)
+    if (this.state === "closed") this.#count(health, elapsedMs, now)
+    else this.#judge(health, elapsedMs, now)
   }
 
   /** Opens for the next open time, or until `until`. */
@@ -157,21 +155,19 @@ export class Circuit<S extends Settings = Settings> {
     this.generation++
   }
 
-  #count(health: Health, elapsedMs: number): void {
+  #count(health: Health, elapsedMs: number, now: number): void {
     if (health === "ignored") return
-    const { detector } = this.settings
-    const now = detector.timed ? this.settings.now() : 0
-    if (detector.record(this.#cells, now, health === "failed", elapsedMs)) this.open(this.settings.now())
+    if (this.settings.detector.record(this.#cells, now, health === "failed", elapsedMs)) this.open(now)
   }
 
-  #judge(health: Health, elapsedMs: number): void {
+  #judge(health: Health, elapsedMs: number, now: number): void {
     const trouble = this.#trouble!
     trouble.running--
     if (health === "ignored") return
     if (health === "failed" || this.settings.detector.isSlow(elapsedMs)) trouble.failed++
     else trouble.succeeded++
     if (trouble.succeeded >= this.settings.successes) this.close()
-    else if (this.#isLost(trouble.failed)) this.open(this.settings.now())
+    else if (this.#isLost(trouble.failed)) this.open(now)
   }
 
   /** Whether, after so many failures, the probes that are left cannot close it any more. */
@@ -179,9 +175,9 @@ export class Circuit<S extends Settings = Settings> {
     return failed > this.settings.probes - this.settings.successes
   }
 
-  #remember(retryAfterMs: number): void {
+  #remember(retryAfterMs: number, now: number): void {
     const trouble = this.#troubled()
-    const at = this.settings.now() + Math.min(retryAfterMs, this.settings.retryAfterCeilingMs)
+    const at = now + Math.min(retryAfterMs, this.settings.retryAfterCeilingMs)
     trouble.notBefore = Math.max(trouble.notBefore, at)
   }
 

@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type { Fiber } from "effect"
@@ -20,10 +21,12 @@ import { bounded, defectsOf } from "./bounded.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
 import { errorTag, note, noteFailure, sinceStart } from "./callEvents.ts"
-import { CurrentCall, currentFrame, noTasks, type DeadlineInForce, type Frame, type Life } from "./currentCall.ts"
+import { clockIn, orUndefined } from "./context.ts"
+import { CurrentCall, currentFrame, noTasks, type DeadlineInForce, type Frame } from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
 import { CurrentListener, reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
+import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
 import { reportDefect } from "./reportDefect.ts"
 import { Retries } from "./retries.ts"
@@ -67,13 +70,32 @@ export const run = <A, E, R>(
   plan: Plan,
   options: CallOptions | undefined,
   self: Effect.Effect<A, E, R>
-): Effect.Effect<A, unknown, R> =>
-  Effect.withFiber((fiber) => {
-    const call = new Call(plan, options, self, fiber)
-    return Admission.look(call) ?? Effect.onExitPrimitive(call.attempt(), (exit) => call.finish(exit))
-  }) as Effect.Effect<A, unknown, R>
+): Effect.Effect<A, unknown, R> => new Run(plan, options, self) as never
 
-export class Call implements Life {
+/** An effect of its own kind saves the closure and the object that `Effect.withFiber` would need for it. */
+class Run {
+  readonly plan: Plan
+  readonly options: CallOptions | undefined
+  readonly self: Effect.Effect<unknown, unknown, unknown>
+
+  constructor(plan: Plan, options: CallOptions | undefined, self: Effect.Effect<unknown, unknown, unknown>) {
+    this.plan = plan
+    this.options = options
+    this.self = self
+  }
+}
+Object.setPrototypeOf(
+  Run.prototype,
+  Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & Run>({
+    label: "withResilience",
+    evaluate(fiber) {
+      const call = new Call(this.plan, this.options, this.self, fiber)
+      return Admission.look(call) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
+    }
+  })
+)
+
+export class Call implements Frame {
   readonly plan: Plan
   readonly options: CallOptions | undefined
   readonly self: Effect.Effect<unknown, unknown, unknown>
@@ -101,10 +123,12 @@ export class Call implements Life {
   cut: "timeout" | "deadline" | undefined = undefined
   contextSet = false
   asking: GuardCall | undefined = undefined
+  permit: Permit | undefined = undefined
+  /** The permits after the first. */
   permits: Array<Permit> | undefined = undefined
   settling: Effect.Effect<void> | undefined = undefined
   budgets: Array<BudgetCall> | undefined = undefined
-  tasks: Array<BudgetCall> | undefined = undefined
+  taskBudgets: Array<BudgetCall> | undefined = undefined
   tokens: Array<Token> | undefined = undefined
   idempotencyKey: string | undefined
   /** From the first failure on. */
@@ -121,7 +145,7 @@ export class Call implements Life {
     this.self = self
     this.fiber = fiber
     this.context = fiber.context
-    this.clock = fiber.getRef(Clock.Clock)
+    this.clock = clockIn(fiber.context)
     this.parent = currentFrame(fiber)
     this.guards = Admission.guardsInForce(plan, fiber.context)
     this.startedMs = this.now = monotonicMs(this.clock)
@@ -132,13 +156,29 @@ export class Call implements Life {
     const own = plan.deadlineMs === undefined ? undefined : this.startedMs + plan.deadlineMs
     this.ownDeadlineMs = own !== undefined && (outer === undefined || own < outer.at) ? own : undefined
     this.deadline = this.ownDeadlineMs === undefined ? outer : { at: this.ownDeadlineMs, owner: plan.name }
-    const listener = fiber.getRef(CurrentListener)
+    const listener = orUndefined(fiber.context, CurrentListener)
     this.emit = listener === undefined && spanOf(fiber) === undefined ? undefined : emitTo(listener, fiber)
     if (this.emit !== undefined) note(this, "CallStarted", {})
   }
 
   uses(budget: Budget): boolean {
     return Budgets.uses(this, budget)
+  }
+
+  get policy(): string {
+    return this.plan.name
+  }
+
+  get attempt(): number {
+    return this.number
+  }
+
+  get history(): History | undefined {
+    return this.retries?.history
+  }
+
+  get tasks(): ReadonlyArray<Budget> {
+    return this.parent === undefined ? noTasks : this.parent.tasks
   }
 
   get lastError(): unknown {
@@ -148,14 +188,11 @@ export class Call implements Life {
   // -- one attempt ------------------------------------------------------------------------------------------------------
 
   /** From admission to decision. */
-  attempt(): Effect.Effect<unknown, unknown, never> {
-    return Effect.catchCause(
-      Effect.withFiber(() => this.begin()),
-      (cause) => this.failed(cause)
-    ) as Effect.Effect<unknown, unknown, never>
+  next(): Effect.Effect<unknown, unknown, never> {
+    return Effect.catchCause(this as never, (cause) => this.failed(cause)) as Effect.Effect<unknown, unknown, never>
   }
 
-  private begin(): Effect.Effect<unknown, unknown, unknown> {
+  begin(): Effect.Effect<unknown, unknown, unknown> {
     if (this.number === 1) {
       if (this.plan.keyed && this.idempotencyKey === undefined) return this.mint()
       if (this.plan.budgets.length > 0) Budgets.begin(this)
@@ -179,7 +216,8 @@ export class Call implements Life {
   }
 
   hold(permit: Permit): void {
-    if (this.permits === undefined) this.permits = [permit]
+    if (this.permit === undefined) this.permit = permit
+    else if (this.permits === undefined) this.permits = [permit]
     else this.permits.push(permit)
   }
 
@@ -188,7 +226,7 @@ export class Call implements Life {
       note(this, "GuardRejected", { guard, attempt: this.number, error: tagOf(rejection), reason: reasonOf(rejection) })
     }
     this.release()
-    if (this.number === 1) return this.giveUp(Cause.fail(rejection), undefined)
+    if (this.number === 1) return this.giveUp(causeOf(rejection), undefined)
     return this.withdrawn("rejected", { deniedBy: guard, rejection })
   }
 
@@ -207,8 +245,7 @@ export class Call implements Life {
     const context = this.attemptContext()
     const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
     if (ms === undefined || Exit.isExit(this.self)) {
-      this.contextSet = true
-      this.fiber.setContext(context)
+      this.enter(context)
       return this.self
     }
     return bounded(this.fiber, context as Context.Context<unknown>, this.self, ms, (exit, timedOut) =>
@@ -230,21 +267,10 @@ export class Call implements Life {
 
   private attemptContext(): Context.Context<never> {
     const { parent } = this
-    const frame: Frame = {
-      life: this,
-      parent,
-      policy: this.plan.name,
-      attempt: this.number,
-      kind: this.kind,
-      history: this.retries?.history,
-      deadline: this.deadline,
-      idempotencyKey: this.idempotencyKey,
-      tasks: parent === undefined ? noTasks : parent.tasks
-    }
-    let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
+    let context: Context.Context<never> = Context.add(this.context, CurrentCall, this)
     if (this.retries !== undefined) {
       context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
-    } else if (this.fiber.getRef(Schedule.CurrentMetadata).attempt !== 0) {
+    } else if (isRetrying(this.context)) {
       // an outer retry's metadata is not about this attempt
       context = Context.add(context, Schedule.CurrentMetadata, Schedule.CurrentMetadata.defaultValue())
     }
@@ -256,7 +282,13 @@ export class Call implements Life {
     return Context.omit(Key)(context)
   }
 
-  private restoreContext(): void {
+  /** Something runs in a context of its own, until `leave`. */
+  enter(context: Context.Context<never>): void {
+    this.contextSet = true
+    this.fiber.setContext(context)
+  }
+
+  leave(): void {
     if (!this.contextSet) return
     this.contextSet = false
     this.fiber.setContext(this.context)
@@ -266,7 +298,7 @@ export class Call implements Life {
 
   /** The frame inside: an attempt failed, or what comes out is decided. Not called when the caller interrupts. */
   private failed(cause: Cause.Cause<unknown>): Effect.Effect<unknown, unknown, never> {
-    this.restoreContext()
+    this.leave()
     if (this.state === "over") return Effect.failCause(cause)
     this.now = this.readNow()
     if (this.state === "between") {
@@ -325,18 +357,18 @@ export class Call implements Life {
       const { retryAfter } = failed.outcome
       note(this, "RetryScheduled", { attempt: this.number, error: errorTag(failed), delay, retryAfter })
     }
-    if (delayMs <= 0) return this.attempt()
-    return Effect.flatMap(this.clock.sleep(Duration.millis(delayMs)), () => this.attempt())
+    if (delayMs <= 0) return this.next()
+    return Effect.flatMap(this.clock.sleep(Duration.millis(delayMs)), () => this.next())
   }
 
   /** The frame around everything: the call is over, however it ended. */
   finish(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
-    this.restoreContext()
+    this.leave()
     this.now = this.readNow()
     if (this.state === "running") {
       const elapsed = this.now - this.attemptStartedMs
       const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
-      if (this.permits !== undefined) this.settle(outcome, elapsed)
+      this.settle(outcome, elapsed)
       Budgets.tell(this, outcome, false)
       if (this.emit !== undefined) this.noteEnd(exit, outcome, elapsed)
     } else {
@@ -357,16 +389,19 @@ export class Call implements Life {
   }
 
   private settle(outcome: Outcome, elapsed: number): void {
-    const permits = this.permits
-    if (permits === undefined) return
-    this.permits = undefined
-    for (let i = permits.length - 1; i >= 0; i--) {
-      try {
-        const effect = permits[i]!.settle(outcome, elapsed)
-        if (effect !== undefined) this.settleLater(effect)
-      } catch (defect) {
-        this.guardDied(defect)
-      }
+    const { permit, permits } = this
+    if (permit === undefined) return
+    this.permit = this.permits = undefined
+    if (permits !== undefined) for (const later of permits.toReversed()) this.settleOne(later, outcome, elapsed)
+    this.settleOne(permit, outcome, elapsed)
+  }
+
+  private settleOne(permit: Permit, outcome: Outcome, elapsed: number): void {
+    try {
+      const effect = permit.settle(outcome, elapsed, this.now)
+      if (effect !== undefined) this.settleLater(effect)
+    } catch (defect) {
+      this.guardDied(defect)
     }
   }
 
@@ -491,6 +526,32 @@ export class Call implements Life {
   ownTimeLeft(): number | undefined {
     return this.ownDeadlineMs === undefined ? undefined : this.ownDeadlineMs - this.now
   }
+}
+
+/** Whether a retry around, of Effect's or of a policy, is past its first attempt. */
+const isRetrying = (context: Context.Context<never>): boolean => {
+  const metadata = orUndefined<Schedule.Metadata>(context, Schedule.CurrentMetadata as never)
+  return metadata !== undefined && metadata.attempt !== 0
+}
+
+Object.setPrototypeOf(
+  Call.prototype,
+  Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & Call>({
+    label: "withResilience.attempt",
+    evaluate() {
+      return this.begin()
+    }
+  })
+)
+
+const causes = new WeakMap<object, Cause.Cause<unknown>>()
+
+/** A circuit rejects all the calls of one opening with one instance, so its cause is one instance too. */
+const causeOf = (rejection: unknown): Cause.Cause<unknown> => {
+  if (typeof rejection !== "object" || rejection === null) return Cause.fail(rejection)
+  let cause = causes.get(rejection)
+  if (cause === undefined) causes.set(rejection, (cause = Cause.fail(rejection)))
+  return cause
 }
 
 const emitTo =

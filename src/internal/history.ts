@@ -6,8 +6,18 @@ import type { AttemptKind } from "./events.ts"
 /** How many entries are kept. */
 export const maxEntries = 16
 
+/** In milliseconds: the durations are made when somebody looks. */
+interface Entry {
+  readonly number: number
+  readonly kind: AttemptKind
+  readonly error: unknown
+  readonly startedAfterMs: number
+  readonly tookMs: number
+  delayMs: number | undefined
+}
+
 export class History {
-  private readonly kept: Array<HistoryEntry<unknown>> = []
+  private readonly kept: Array<Entry> = []
 
   add(number: number, kind: AttemptKind, error: unknown, startedAfterMs: number, tookMs: number): void {
     if (this.kept.length === maxEntries) this.kept.splice(1, 1)
@@ -15,15 +25,15 @@ export class History {
       number,
       kind,
       error,
-      startedAfter: Duration.millis(startedAfterMs),
-      took: Duration.millis(tookMs)
+      startedAfterMs,
+      tookMs,
+      delayMs: undefined
     })
   }
 
   /** The latest attempt is followed by another, after this delay. */
   delayed(delayMs: number): void {
-    const last = this.kept.length - 1
-    this.kept[last] = { ...this.kept[last]!, delay: Duration.millis(delayMs) }
+    this.kept[this.kept.length - 1]!.delayMs = delayMs
   }
 
   /** The error of the latest attempt. */
@@ -37,6 +47,13 @@ export class History {
   }
 
   entries(): ReadonlyArray<HistoryEntry<unknown>> {
-    return [...this.kept]
+    return this.kept.map(({ delayMs, error, kind, number, startedAfterMs, tookMs }) => ({
+      number,
+      kind,
+      error,
+      startedAfter: Duration.millis(startedAfterMs),
+      took: Duration.millis(tookMs),
+      ...(delayMs === undefined ? undefined : { delay: Duration.millis(delayMs) })
+    }))
   }
 }

@@ -1,5 +1,6 @@
 // A policy as a value: its options, and the plan made of them.
-import type { Plan } from "./engine.ts"
+import type { Effect } from "effect"
+import { run, type Plan } from "./engine.ts"
 import { compile } from "./plan.ts"
 import type { Options, Policy } from "./policyTypes.ts"
 import { invalid } from "./validate.ts"
@@ -8,10 +9,13 @@ export class PolicyImpl<O> implements Policy<O> {
   readonly "~effect-resilience/Policy" = "~effect-resilience/Policy"
   readonly options: O
   readonly plan: Plan
+  /** `withResilience(policy)` of a policy that asks nothing of the call: always the same function. */
+  readonly pipeable: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, unknown, R>
 
   constructor(options: O) {
     this.options = Object.freeze({ ...options })
-    this.plan = compile(options as Options)
+    const plan = (this.plan = compile(options as Options))
+    this.pipeable = (self) => run(plan, undefined, self)
   }
 }
 

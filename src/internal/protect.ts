@@ -119,7 +119,8 @@ class Run<A, E, R, Rejection> implements Call {
     const report = (cause: Cause.Cause<unknown>) =>
       reportDefect(this.#fiber, `${this.#options.name} failed while it was told how an effect ended`, cause)
     try {
-      const settled = permit.settle(this.#options.outcome(exit), monotonicMs(this.#clock) - this.now)
+      const now = monotonicMs(this.#clock)
+      const settled = permit.settle(this.#options.outcome(exit), now - this.now, now)
       if (settled !== undefined) return Effect.catchCause(settled, (cause) => Effect.sync(() => report(cause)))
     } catch (defect) {
       report(Cause.die(defect))

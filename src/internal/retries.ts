@@ -11,7 +11,7 @@ import { bounded } from "./bounded.ts"
 import { withdraw } from "./callBudgets.ts"
 import { CallStart } from "./callStart.ts"
 import { isDraining } from "./draining.ts"
-import type { Call, RetrySchedule } from "./engine.ts"
+import type { Call } from "./engine.ts"
 import { History } from "./history.ts"
 import type { Failed } from "./outcome.ts"
 
@@ -27,7 +27,9 @@ export class Retries {
   /** What `Schedule.CurrentMetadata` says inside the next attempt, as Effect's own retry would. */
   metadata: Schedule.Metadata = Schedule.CurrentMetadata.defaultValue()
   private readonly call: Call
-  private readonly steps = new Map<RetrySchedule, Step>()
+  // of the two schedules of a plan, which may be one
+  private transient: Step | undefined = undefined
+  private throttled: Step | undefined = undefined
   /** The call's start on the scale of the schedule: the wall clock at the first failure, less the time elapsed. */
   private readonly startedAt: number
 
@@ -48,7 +50,16 @@ export class Retries {
     // time elapses on the monotonic clock, so that a wall clock that steps changes nothing
     const at = this.startedAt + (call.now - call.startedMs)
     const context = Context.add(call.context, CallStart, this.startedAt)
-    const step = bounded(call.fiber, context, this.step(failed, at), call.ownTimeLeft(), (exit, timedOut) =>
+    const left = call.ownTimeLeft()
+    if (left === undefined) {
+      // nothing may cut it short, so it needs no fiber of its own
+      call.enter(context)
+      return Effect.matchCauseEffect(this.step(failed, at), {
+        onSuccess: (value) => this.stepped(Exit.succeed(value), failed, at),
+        onFailure: (cause) => this.stepped(Exit.failCause(cause), failed, at)
+      })
+    }
+    const step = bounded(call.fiber, context, this.step(failed, at), left, (exit, timedOut) =>
       timedOut ? call.deadlineExceeded(call.number) : Effect.succeed(exit)
     )
     return Effect.flatMap(step, (exit) => this.stepped(exit, failed, at))
@@ -57,16 +68,18 @@ export class Retries {
   private step(failed: Failed, at: number): Effect.Effect<[unknown, Duration.Duration], Cause.Done<unknown>> {
     const retry = this.call.plan.retry!
     const schedule = failed.outcome.kind === "throttled" ? retry.throttled : retry.transient
-    const known = this.steps.get(schedule)
+    const known = schedule === retry.transient ? this.transient : this.throttled
     if (known !== undefined) return Effect.suspend(() => known(at, failed.error))
     return Effect.flatMap(Schedule.toStep(schedule), (step) => {
-      this.steps.set(schedule, step)
+      if (schedule === retry.transient) this.transient = step
+      if (schedule === retry.throttled) this.throttled = step
       return step(at, failed.error)
     })
   }
 
   private stepped(exit: StepExit, failed: Failed, at: number): Effect.Effect<unknown, unknown, never> {
     const { call } = this
+    call.leave()
     call.now = call.readNow()
     if (Exit.isFailure(exit)) {
       if (Pull.isDoneCause(exit.cause)) return call.exhausted("schedule")

@@ -38,8 +38,6 @@ export interface Reading {
 export interface Detector {
   /** How many cells a circuit needs for it. */
   readonly length: number
-  /** Whether recording needs to know the time. */
-  readonly timed: boolean
   /** Counts one call; says whether the circuit must open now. */
   readonly record: (cells: Cells, now: number, failed: boolean, elapsedMs: number) => boolean
   readonly isSlow: (elapsedMs: number) => boolean
@@ -71,7 +69,6 @@ const slowerThan = (condition: Condition): number | undefined =>
 
 class Run implements Detector {
   readonly length = 1
-  readonly timed = false
   readonly #failures: number
   readonly #cell: number
 
@@ -96,7 +93,6 @@ class Run implements Detector {
 
 class Rate implements Detector {
   readonly length: number
-  readonly timed: boolean
   readonly #threshold: number
   readonly #minimumCalls: number
   readonly #window: Window
@@ -109,7 +105,6 @@ class Rate implements Detector {
     this.#window = window
     this.#slowerThanMs = slowerThanMs
     this.length = window.length
-    this.timed = window.timed
   }
 
   record(cells: Cells, now: number, failed: boolean, elapsedMs: number): boolean {
@@ -135,7 +130,6 @@ class Rate implements Detector {
 
 class AnyOf implements Detector {
   readonly length: number
-  readonly timed: boolean
   readonly #all: ReadonlyArray<Detector>
   readonly #shown: Detector
 
@@ -143,7 +137,6 @@ class AnyOf implements Detector {
     this.#all = all
     this.#shown = shown
     this.length = length
-    this.timed = all.some((it) => it.timed)
   }
 
   record(cells: Cells, now: number, failed: boolean, elapsedMs: number): boolean {

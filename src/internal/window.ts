@@ -7,8 +7,6 @@ export type Cells = Array<number>
 export interface Window {
   /** How many cells it needs. */
   readonly length: number
-  /** Whether it looks at the time at all. */
-  readonly timed: boolean
   readonly record: (cells: Cells, now: number, bad: boolean) => void
   /** Forgets what is too old. Reading does it first, so that what has expired is never read. */
   readonly expire: (cells: Cells, now: number) => void
@@ -22,7 +20,6 @@ const bitsPerCell = 32
 /** The last `size` calls: a ring of bits. */
 export class CountWindow implements Window {
   readonly length: number
-  readonly timed = false
   readonly size: number
   readonly #bad: number
   /** Where the next outcome goes: from 0 to size - 1 the first time round, and from size to 2 size - 1 ever after. */
@@ -71,7 +68,6 @@ export const bucketsPerWindow = 10
 /** The calls of the last `durationMs` milliseconds: a ring of buckets. A clock that steps back stands still here. */
 export class TimeWindow implements Window {
   readonly length = 3 + 2 * bucketsPerWindow
-  readonly timed = true
   readonly durationMs: number
   /** The number of the newest bucket, counted from time 0. */
   readonly #newest: number

@@ -207,8 +207,7 @@ describe("the circuit", () => {
             openTimes: () => {
               let opening = 0
               return () => openTime(opening++)
-            },
-            now: () => now
+            }
           })
           const running: Array<{ readonly ticket: Ticket; readonly generation: number }> = []
           const start = (): boolean => {
@@ -229,7 +228,7 @@ describe("the circuit", () => {
               const [one] = running.splice(what <= 9 ? -1 : which % Math.max(1, running.length), 1)
               if (one !== undefined) {
                 if (one.generation !== circuit.generation) visit("late")
-                circuit.settle(one.generation, health, elapsed, hint < 0 ? undefined : hint)
+                circuit.settle(one.generation, health, elapsed, hint < 0 ? undefined : hint, now)
                 model.settle(one.ticket, now, health, elapsed, hint < 0 ? undefined : hint)
               }
             } else if (which === 0) {

@@ -24,7 +24,6 @@ const slowRate = (threshold: number, slowerThanMs: number, minimumCalls: number,
 /** A circuit with a clock: open times 100, 200, 300, … */
 const make = (options: { readonly trip?: ReadonlyArray<Condition> } & Partial<Settings> = {}) => {
   let now = 0
-  let asked = 0
   let sequences = 0
   const circuit = new Circuit({
     detector: detector(options.trip ?? [failures(2)]),
@@ -37,10 +36,6 @@ const make = (options: { readonly trip?: ReadonlyArray<Condition> } & Partial<Se
       let opening = 0
       return () => 100 * ++opening
     },
-    now: () => {
-      asked++
-      return now
-    },
     ...options
   })
   const call = () => {
@@ -49,7 +44,7 @@ const make = (options: { readonly trip?: ReadonlyArray<Condition> } & Partial<Se
     const generation = circuit.generation
     return admitted
       ? (health: Health = "ok", elapsedMs = 0, retryAfterMs?: number) =>
-          circuit.settle(generation, health, elapsedMs, retryAfterMs)
+          circuit.settle(generation, health, elapsedMs, retryAfterMs, now)
       : undefined
   }
   const run = (health: Health = "ok", elapsedMs = 0, retryAfterMs?: number) => {
@@ -71,7 +66,6 @@ const make = (options: { readonly trip?: ReadonlyArray<Condition> } & Partial<Se
     until: () => circuit.openUntil(now),
     read: () => circuit.read(now),
     now: () => now,
-    asked: () => asked,
     sequences: () => sequences
   }
 }
@@ -182,17 +176,6 @@ describe("closed", () => {
     assert.deepStrictEqual(it.read(), { rate: undefined, calls: 0 })
     it.runs("FF")
     assert.strictEqual(it.at(), "open")
-  })
-
-  it("asks for the time only where it matters", () => {
-    const counting = make({ trip: [failures(3), failureRate(0.9, 9, calls(9))] })
-    counting.runs("SFFISI")
-    assert.strictEqual(counting.asked(), 0)
-    counting.run("ignored", 0, 10)
-    assert.strictEqual(counting.asked(), 1)
-    const timing = make({ trip: [failures(3), failureRate(0.9, 9, time(9))] })
-    timing.runs("SI")
-    assert.strictEqual(timing.asked(), 1)
   })
 })
 

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import * as Guard from "../../src/Guard.ts"
 import { CurrentListener } from "../../src/internal/events.ts"
 import type { Event } from "../../src/internal/events.ts"
-import { withinFrame } from "../../src/internal/currentCall.ts"
+import { withinRegion } from "../../src/internal/currentCall.ts"
 import { interrupted, success } from "../../src/internal/outcome.ts"
 import { protect } from "../../src/internal/protect.ts"
 
@@ -53,7 +53,7 @@ describe("protect", () => {
     Effect.gen(function* () {
       const { around, calls } = recording()
       yield* TestClock.adjust("5 seconds")
-      yield* around(Effect.void).pipe((self) => withinFrame(self, () => ({ deadline: { at: 7000, owner: "x" } })))
+      yield* around(Effect.void).pipe((self) => withinRegion(self, () => ({ deadline: { at: 7000, owner: "x" } })))
       yield* Effect.scoped(around(Effect.void))
       const [call, other] = calls
       const { attempt, deadline, emit, key, kind, now, policy } = call!
