@@ -226,7 +226,7 @@ export class Call implements Frame {
       note(this, "GuardRejected", { guard, attempt: this.number, error: tagOf(rejection), reason: reasonOf(rejection) })
     }
     this.release()
-    if (this.number === 1) return this.giveUp(causeOf(rejection), undefined)
+    if (this.number === 1) return this.giveUp(Cause.fail(rejection), undefined)
     return this.withdrawn("rejected", { deniedBy: guard, rejection })
   }
 
@@ -543,16 +543,6 @@ Object.setPrototypeOf(
     }
   })
 )
-
-const causes = new WeakMap<object, Cause.Cause<unknown>>()
-
-/** A circuit rejects all the calls of one opening with one instance, so its cause is one instance too. */
-const causeOf = (rejection: unknown): Cause.Cause<unknown> => {
-  if (typeof rejection !== "object" || rejection === null) return Cause.fail(rejection)
-  let cause = causes.get(rejection)
-  if (cause === undefined) causes.set(rejection, (cause = Cause.fail(rejection)))
-  return cause
-}
 
 const emitTo =
   (listener: Emit | undefined, fiber: Fiber.Fiber<unknown, unknown>): Emit =>
