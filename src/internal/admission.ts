@@ -6,7 +6,8 @@ import * as Random from "effect/Random"
 import type { Admitted, Call as GuardCall, Guard, Pending, Rejected } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
 import { service } from "./context.ts"
-import type { Call, Plan } from "./engine.ts"
+import type { Call } from "./engine.ts"
+import type { Plan } from "./plan.ts"
 import type { AttemptKind, Emit } from "./events.ts"
 
 const rank = { throttle: 0, rate: 1, concurrency: 2, circuit: 3 } as const

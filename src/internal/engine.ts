@@ -9,56 +9,31 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import type { Fiber } from "effect"
-import type { Classifier } from "../Fault.ts"
-import type { Call as GuardCall, Guard, Outcome, Permit } from "../Guard.ts"
+import type { Call as GuardCall, Guard, Outcome } from "../Guard.ts"
 import { Key } from "../Idempotency.ts"
 import * as Admission from "./admission.ts"
 import { bounded, defectsOf } from "./bounded.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
-import { errorTag, note, noteFailure, sinceStart } from "./callEvents.ts"
+import { errorTag, note, noteAttempt, noteDeadline, noteEnd, noteFailure } from "./callEvents.ts"
 import { clockIn, orUndefined } from "./context.ts"
 import { CurrentCall, currentFrame, noTasks, type DeadlineInForce, type Frame } from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
 import { CurrentListener, reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
+import { Evaluated } from "./evaluated.ts"
 import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
-import { reportDefect } from "./reportDefect.ts"
+import { Permits } from "./permits.ts"
+import type { CallOptions, Plan } from "./plan.ts"
 import { Retries } from "./retries.ts"
 import { spanEmit, spanOf } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
 import { monotonicMs } from "./time.ts"
 import { name } from "./validate.ts"
-
-/** A policy, checked and in milliseconds. */
-export interface Plan {
-  readonly name: string
-  readonly classifier: Classifier
-  readonly guards: ReadonlyArray<Context.Key<unknown, Guard<unknown>>>
-  readonly budgets: ReadonlyArray<Context.Key<unknown, Budget>>
-  readonly deadlineMs: number | undefined
-  readonly attemptTimeoutMs: number | undefined
-  readonly retry: { readonly transient: RetrySchedule; readonly throttled: RetrySchedule } | undefined
-  readonly retryAfterCeilingMs: number
-  /** Whether the same request may be sent again although the dependency may have acted on it. */
-  readonly repeatable: boolean
-  readonly keyed: boolean
-  readonly mint: Effect.Effect<string> | undefined
-  /** The order of the guards by phase, as found in the last call. */
-  order: ReadonlyArray<number>
-}
-
-export type RetrySchedule = Schedule.Schedule<unknown, unknown, never, never>
-
-export interface CallOptions {
-  readonly key?: string | { readonly [serviceId: string]: string } | undefined
-  readonly idempotencyKey?: string | undefined
-}
 
 interface Refusal {
   readonly deniedBy?: string
@@ -72,30 +47,27 @@ export const run = <A, E, R>(
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, unknown, R> => new Run(plan, options, self) as never
 
-/** An effect of its own kind saves the closure and the object that `Effect.withFiber` would need for it. */
-class Run {
+/** The call that is still to be made: each run of it is a call of its own. */
+class Run extends Evaluated {
   readonly plan: Plan
   readonly options: CallOptions | undefined
   readonly self: Effect.Effect<unknown, unknown, unknown>
 
   constructor(plan: Plan, options: CallOptions | undefined, self: Effect.Effect<unknown, unknown, unknown>) {
+    super()
     this.plan = plan
     this.options = options
     this.self = self
   }
-}
-Object.setPrototypeOf(
-  Run.prototype,
-  Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & Run>({
-    label: "withResilience",
-    evaluate(fiber) {
-      const call = new Call(this.plan, this.options, this.self, fiber)
-      return Admission.look(call) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
-    }
-  })
-)
 
-export class Call implements Frame {
+  evaluate(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<unknown, unknown, unknown> {
+    const call = new Call(this.plan, this.options, this.self, fiber)
+    return Admission.look(call) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
+  }
+}
+
+/** One call. As an effect it is the next attempt, from admission on. */
+export class Call extends Permits implements Frame {
   readonly plan: Plan
   readonly options: CallOptions | undefined
   readonly self: Effect.Effect<unknown, unknown, unknown>
@@ -123,10 +95,6 @@ export class Call implements Frame {
   cut: "timeout" | "deadline" | undefined = undefined
   contextSet = false
   asking: GuardCall | undefined = undefined
-  permit: Permit | undefined = undefined
-  /** The permits after the first. */
-  permits: Array<Permit> | undefined = undefined
-  settling: Effect.Effect<void> | undefined = undefined
   budgets: Array<BudgetCall> | undefined = undefined
   taskBudgets: Array<BudgetCall> | undefined = undefined
   tokens: Array<Token> | undefined = undefined
@@ -140,6 +108,7 @@ export class Call implements Frame {
     self: Effect.Effect<unknown, unknown, unknown>,
     fiber: Fiber.Fiber<unknown, unknown>
   ) {
+    super()
     this.plan = plan
     this.options = options
     this.self = self
@@ -192,7 +161,7 @@ export class Call implements Frame {
     return Effect.catchCause(this as never, (cause) => this.failed(cause)) as Effect.Effect<unknown, unknown, never>
   }
 
-  begin(): Effect.Effect<unknown, unknown, unknown> {
+  evaluate(): Effect.Effect<unknown, unknown, unknown> {
     if (this.number === 1) {
       if (this.plan.keyed && this.idempotencyKey === undefined) return this.mint()
       if (this.plan.budgets.length > 0) Budgets.begin(this)
@@ -211,14 +180,8 @@ export class Call implements Frame {
     )
     return Effect.flatMap(mint, (key) => {
       this.idempotencyKey = name(`the idempotency key minted for ${this.plan.name}`, key)
-      return this.begin()
+      return this.evaluate()
     })
-  }
-
-  hold(permit: Permit): void {
-    if (this.permit === undefined) this.permit = permit
-    else if (this.permits === undefined) this.permits = [permit]
-    else this.permits.push(permit)
   }
 
   rejected(guard: string, rejection: unknown): Effect.Effect<never, unknown> {
@@ -313,7 +276,7 @@ export class Call implements Frame {
     const failed = this.classify(cause, cut, elapsed)
     this.settle(failed.outcome, elapsed)
     Budgets.tell(this, failed.outcome, failed.nested)
-    if (this.emit !== undefined) this.noteAttempt(failed.outcome, errorTag(failed), elapsed)
+    if (this.emit !== undefined) noteAttempt(this, failed.outcome, errorTag(failed), elapsed)
     const next = this.decide(failed, cut, elapsed)
     return this.settling === undefined ? next : Effect.andThen(this.flush(), next)
   }
@@ -338,7 +301,7 @@ export class Call implements Frame {
     elapsed: number
   ): Effect.Effect<unknown, unknown, never> {
     if (cut === "deadline" && failed.outcome.kind !== "defect") {
-      this.noteDeadline()
+      if (this.emit !== undefined) noteDeadline(this, this.emit)
       return this.giveUp(failed.cause, this.lastError)
     }
     if (this.plan.retry === undefined || !Outcomes.isRetried(failed.outcome)) {
@@ -370,7 +333,7 @@ export class Call implements Frame {
       const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
       this.settle(outcome, elapsed)
       Budgets.tell(this, outcome, false)
-      if (this.emit !== undefined) this.noteEnd(exit, outcome, elapsed)
+      if (this.emit !== undefined) noteEnd(this, exit, outcome, elapsed)
     } else {
       this.release()
       if (this.state === "between" && this.emit !== undefined && Exit.isFailure(exit)) {
@@ -386,49 +349,6 @@ export class Call implements Frame {
   private interruptedOutcome(elapsed: number): Outcome {
     const late = this.deadline !== undefined && this.now >= this.deadline.at
     return late && this.hadItsChance(elapsed) ? Outcomes.timeout : Outcomes.interrupted
-  }
-
-  private settle(outcome: Outcome, elapsed: number): void {
-    const { permit, permits } = this
-    if (permit === undefined) return
-    this.permit = this.permits = undefined
-    if (permits !== undefined) for (const later of permits.toReversed()) this.settleOne(later, outcome, elapsed)
-    this.settleOne(permit, outcome, elapsed)
-  }
-
-  private settleOne(permit: Permit, outcome: Outcome, elapsed: number): void {
-    try {
-      const effect = permit.settle(outcome, elapsed, this.now)
-      if (effect !== undefined) this.settleLater(effect)
-    } catch (defect) {
-      this.guardDied(defect)
-    }
-  }
-
-  private settleLater(effect: Effect.Effect<void>): void {
-    const safe = Effect.catchCause(effect, (cause) => Effect.sync(() => this.guardDied(Cause.squash(cause))))
-    this.settling = this.settling === undefined ? safe : Effect.andThen(this.settling, safe)
-  }
-
-  /** What the attempt did counts for more than what a guard did wrong when it was told. */
-  private guardDied(defect: unknown): void {
-    reportDefect(this.fiber, `a guard of ${this.plan.name} died while it was told how an attempt ended`, defect)
-  }
-
-  /** Runs what guards have to do on settling. Once begun it is not interrupted; not begun, `finish` runs it. */
-  private flush(): Effect.Effect<void> {
-    return Effect.uninterruptible(
-      Effect.suspend(() => {
-        const settling = this.settling ?? Effect.void
-        this.settling = undefined
-        return settling
-      })
-    )
-  }
-
-  /** Gives permits back that no attempt has used. */
-  private release(): void {
-    this.settle(Outcomes.interrupted, 0)
   }
 
   // -- what comes out ---------------------------------------------------------------------------------------------------
@@ -460,7 +380,7 @@ export class Call implements Frame {
   /** The deadline has passed while no attempt ran; `attempts` have begun before. */
   deadlineExceeded(attempts: number): Effect.Effect<never, unknown> {
     this.release()
-    this.noteDeadline()
+    if (this.emit !== undefined) noteDeadline(this, this.emit)
     return this.giveUp(Cause.fail(this.deadlineError(attempts)), this.lastError)
   }
 
@@ -483,40 +403,6 @@ export class Call implements Frame {
     return Effect.failCause(cause)
   }
 
-  // -- telemetry --------------------------------------------------------------------------------------------------------
-
-  private noteAttempt(outcome: Outcome, error: string, elapsedMs: number): void {
-    note(this, "AttemptFailed", {
-      attempt: this.number,
-      kind: this.kind,
-      outcome: outcome.kind as Exclude<Outcome["kind"], "success">,
-      error,
-      elapsed: Duration.millis(elapsedMs)
-    })
-  }
-
-  /** An attempt has ended with success, or with the caller's interruption. */
-  private noteEnd(exit: Exit.Exit<unknown, unknown>, outcome: Outcome, elapsedMs: number): void {
-    if (Exit.isFailure(exit)) {
-      this.noteAttempt(outcome, "Interrupted", elapsedMs)
-      return noteFailure(this, exit.cause, this.lastError)
-    }
-    const { kind, number } = this
-    note(this, "AttemptSucceeded", { attempt: number, kind, elapsed: Duration.millis(elapsedMs) })
-    const elapsed = sinceStart(this)
-    if (number > 1) note(this, "CallRecovered", { attempts: number, error: tagOf(this.lastError), elapsed })
-    note(this, "CallSucceeded", { attempts: number, elapsed })
-  }
-
-  private noteDeadline(): void {
-    this.emit?.({
-      _tag: "DeadlinePassed",
-      at: this.clock.currentTimeMillisUnsafe(),
-      name: this.plan.name,
-      after: Duration.millis(this.plan.deadlineMs!)
-    })
-  }
-
   // -- time -------------------------------------------------------------------------------------------------------------
 
   readNow(): number {
@@ -533,16 +419,6 @@ const isRetrying = (context: Context.Context<never>): boolean => {
   const metadata = orUndefined<Schedule.Metadata>(context, Schedule.CurrentMetadata as never)
   return metadata !== undefined && metadata.attempt !== 0
 }
-
-Object.setPrototypeOf(
-  Call.prototype,
-  Effectable.Prototype<Effect.Effect<unknown, unknown, unknown> & Call>({
-    label: "withResilience.attempt",
-    evaluate() {
-      return this.begin()
-    }
-  })
-)
 
 const emitTo =
   (listener: Emit | undefined, fiber: Fiber.Fiber<unknown, unknown>): Emit =>

@@ -3,12 +3,38 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { auto, type Classifier } from "../Fault.ts"
+import type { Guard } from "../Guard.ts"
+import type { Budget } from "./budget.ts"
 import { isEndless } from "./endless.ts"
-import type { Plan, RetrySchedule } from "./engine.ts"
 import type { Options, Retry } from "./policyTypes.ts"
 import { duration, invalid, name as nonEmpty } from "./validate.ts"
 
-/** Default of `retryAfterCeiling`: what OpenAI's client and linkerd-like proxies wait at most, rounded to a minute. */
+/** A policy, checked and in milliseconds. */
+export interface Plan {
+  readonly name: string
+  readonly classifier: Classifier
+  readonly guards: ReadonlyArray<Context.Key<unknown, Guard<unknown>>>
+  readonly budgets: ReadonlyArray<Context.Key<unknown, Budget>>
+  readonly deadlineMs: number | undefined
+  readonly attemptTimeoutMs: number | undefined
+  readonly retry: { readonly transient: RetrySchedule; readonly throttled: RetrySchedule } | undefined
+  readonly retryAfterCeilingMs: number
+  /** Whether the same request may be sent again although the dependency may have acted on it. */
+  readonly repeatable: boolean
+  readonly keyed: boolean
+  readonly mint: Effect.Effect<string> | undefined
+  /** The order of the guards by phase, as found in the last call. */
+  order: ReadonlyArray<number>
+}
+
+export type RetrySchedule = Schedule.Schedule<unknown, unknown, never, never>
+
+export interface CallOptions {
+  readonly key?: string | { readonly [serviceId: string]: string } | undefined
+  readonly idempotencyKey?: string | undefined
+}
+
+/** Default of `retryAfterCeiling`: OpenAI's client and ai-retry believe hints of up to a minute; linkerd caps at five. */
 export const retryAfterCeilingMs = 60_000
 
 const known: ReadonlySet<string> = new Set<keyof Options>([

@@ -1,7 +1,7 @@
 // A policy as a value: its options, and the plan made of them.
 import type { Effect } from "effect"
-import { run, type Plan } from "./engine.ts"
-import { compile } from "./plan.ts"
+import { run } from "./engine.ts"
+import { compile, type Plan } from "./plan.ts"
 import type { Options, Policy } from "./policyTypes.ts"
 import { invalid } from "./validate.ts"
 
