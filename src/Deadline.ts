@@ -11,11 +11,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { dataFirstOrLast } from "./internal/dataFirstOrLast.ts"
 import { bounded, defectsOf } from "./internal/bounded.ts"
-import { CurrentCall, currentFrame, Region, withinRegion } from "./internal/currentCall.ts"
+import { armedFor, CurrentCall, currentFrame, Region, withinRegion } from "./internal/currentCall.ts"
 import { DeadlineExceeded } from "./internal/errors.ts"
-import { CurrentListener } from "./internal/events.ts"
-import { spanEmit, spanOf } from "./internal/spanEvents.ts"
+import { emitter } from "./internal/spanEvents.ts"
 import { stackless } from "./internal/stackless.ts"
 import { monotonicMs, nowMs } from "./internal/time.ts"
 import { duration, invalid, name as nonEmpty } from "./internal/validate.ts"
@@ -43,15 +43,6 @@ export interface Current {
   /** The policy that set it, or the name given to it. */
   readonly owner: string | undefined
 }
-
-type Limit = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
-
-/** Not with `dual`: its options are refused when they are written, and not when they are applied. */
-const dataFirstOrLast = <Args extends ReadonlyArray<unknown>>(make: (...args: Args) => Limit) =>
-  ((...args: ReadonlyArray<unknown>) =>
-    Effect.isEffect(args[0])
-      ? make(...(args.slice(1) as unknown as Args))(args[0])
-      : make(...(args as unknown as Args))) as never
 
 /**
  * Gives an effect `d` to finish, from now on. It is interrupted then, and `DeadlineExceeded` comes out when its finalizers have
@@ -110,29 +101,21 @@ const limited = <A, E, R>(
     const clock = fiber.getRef(Clock.Clock)
     const ms = allowedMs(clock)
     const now = monotonicMs(clock)
-    const at = now + ms
-    const parent = currentFrame(fiber)
-    const outer = parent?.deadline?.at
-    // one that has passed is raised already: what still runs is cleaning up, and may limit itself
-    if (outer !== undefined && outer <= at && outer > now) return self
     const exceeded = (): DeadlineExceeded => {
       const after = Duration.millis(Math.max(0, ms))
-      const listener = fiber.getRef(CurrentListener)
-      if (listener !== undefined || spanOf(fiber) !== undefined) {
-        const event = { _tag: "DeadlinePassed", at: clock.currentTimeMillisUnsafe(), name: owner, after } as const
-        listener?.(event)
-        spanEmit(fiber, event)
-      }
+      emitter(fiber)?.({ _tag: "DeadlinePassed", at: clock.currentTimeMillisUnsafe(), name: owner, after })
       return stackless(() => new DeadlineExceeded({ name: owner, after }))
     }
     if (ms <= 0) return Effect.fail(exceeded())
-    const region = new Region(parent, { deadline: { at, owner } })
+    // armed also where one around is nearer, whose owner then interrupts first: this region may outlive that owner
+    const parent = currentFrame(fiber)
+    const region = new Region(parent, { deadline: { at: now + ms, owner } }, now)
     const body = Effect.provideService(self, CurrentCall, region)
     return bounded<A, E, R, A, E | DeadlineExceeded, never>(
       fiber,
       fiber.context as never,
       body,
-      ms,
+      armedFor(ms, parent, now),
       (exit, timedOut) => {
         region.live = false
         return timedOut
@@ -203,7 +186,7 @@ export const unbounded = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<
   Effect.withFiber((fiber) => {
     const deadline = currentFrame(fiber)?.deadline
     if (deadline === undefined) return self
-    const free = withinRegion(self, () => ({ deadline: undefined }))
+    const free = withinRegion(self, () => ({ unbounded: true }))
     return Effect.callback<A, E, R>((resume) => {
       const child = Effect.runForkWith(fiber.context as never)(free) as Fiber.Fiber<A, E>
       child.addObserver((exit: Exit.Exit<A, E>) => resume(exit))

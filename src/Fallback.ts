@@ -34,13 +34,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Fiber, Types } from "effect"
-import { dual } from "effect/Function"
-import { CurrentListener, tagOf } from "./internal/events.ts"
+import { tagOf } from "./internal/events.ts"
 import type { FallbackServed } from "./internal/events.ts"
-import { spanEmit, spanOf } from "./internal/spanEvents.ts"
+import { emitter } from "./internal/spanEvents.ts"
 import { StaleStore } from "./internal/stale.ts"
 import type { Recalled } from "./internal/stale.ts"
 import { nowMs } from "./internal/time.ts"
+import { dataFirstOrLast } from "./internal/dataFirstOrLast.ts"
 import { isUnavailable } from "./internal/unavailable.ts"
 import type { Unavailable } from "./internal/unavailable.ts"
 import * as validate from "./internal/validate.ts"
@@ -132,11 +132,10 @@ export const value: {
     value: A2,
     options?: Options<On>
   ): <A, E, R>(self: Effect.Effect<A, E, R> & Known<E, On>) => Effect.Effect<A | A2, Unhandled<E, On>, R>
-} = dual(
+} = dataFirstOrLast(
+  (value: unknown, options?: Options<Tags | undefined>) => answerWith(() => Effect.succeed(value), options),
   // With one argument, an effect is a value like any other
-  (args) => args.length > 1 && Effect.isEffect(args[0]),
-  <A, E, R, A2>(self: Effect.Effect<A, E, R>, value: A2, options?: Options<Tags | undefined>) =>
-    answer(self, () => Effect.succeed(value), options)
+  (args) => args.length > 1 && Effect.isEffect(args[0])
 )
 
 /**
@@ -172,50 +171,44 @@ export const orElse: {
     f: (error: NoInfer<Handled<E, On>>) => Effect.Effect<A2, E2, R2>,
     options?: Options<On>
   ): Effect.Effect<A | A2, E2 | Unhandled<E, On>, R | R2>
-} = dual(
-  (args) => Effect.isEffect(args[0]),
-  <A, E, R, A2, E2, R2, On extends Tags | undefined>(
-    self: Effect.Effect<A, E, R>,
-    f: (error: Handled<E, On>) => Effect.Effect<A2, E2, R2>,
-    options?: Options<On>
-  ) => answer(self, f as (error: unknown) => Effect.Effect<A2, E2, R2>, options)
+} = dataFirstOrLast(
+  (f: (error: unknown) => Effect.Effect<unknown, unknown, unknown>, options?: Options<Tags | undefined>) =>
+    answerWith(f, options)
 )
 
-const answer = <A, E, R, A2, E2, R2>(
-  self: Effect.Effect<A, E, R>,
-  f: (error: unknown) => Effect.Effect<A2, E2, R2>,
+const answerWith = (
+  f: (error: unknown) => Effect.Effect<unknown, unknown, unknown>,
   options: Options<Tags | undefined> | undefined
-): Effect.Effect<A | A2, E | E2, R | R2> => {
-  const name = validate.name("name", options?.name ?? defaultName)
-  return Effect.catchIf(self, handles(options?.on), (error) =>
-    Effect.withFiber((fiber) => {
-      const mark = fiber.getRef(CurrentMark)
-      // What a fallback inside of the failed effect served is not what will come out
-      if (mark !== undefined) markAs(mark, "live", undefined)
-      return Effect.map(f(error), (value) => {
-        announce(fiber, { name, source: "fallback", error: tagOf(error), age: undefined })
-        // A fallback of the other effect, if it was one that answered, has said where the value comes from
-        if (mark?.source === "live") markAs(mark, "fallback", undefined)
-        return value
+) => {
+  const name = validate.name("Fallback: name", options?.name ?? defaultName)
+  const isHandled = handles(options?.on)
+  return (self: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown, unknown> =>
+    Effect.catchIf(self, isHandled, (error) =>
+      Effect.withFiber((fiber) => {
+        const mark = fiber.getRef(CurrentMark)
+        // What a fallback inside of the failed effect served is not what will come out
+        if (mark !== undefined) markAs(mark, "live", undefined)
+        return Effect.map(f(error), (value) => {
+          announce(fiber, { name, source: "fallback", error: tagOf(error), age: undefined })
+          // A fallback of the other effect, if it was one that answered, has said where the value comes from
+          if (mark?.source === "live") markAs(mark, "fallback", undefined)
+          return value
+        })
       })
-    })
-  )
+    )
 }
 
 const handles = (on: Tags | undefined): ((error: unknown) => boolean) => {
   if (on === undefined) return isUnavailable
-  if (on.length < 1) return validate.invalid("on", on, "at least one tag")
+  if (on.length < 1) return validate.invalid("Fallback: on", on, "at least one tag")
   const tags: ReadonlySet<unknown> = new Set(on)
   return (error) => typeof error === "object" && error !== null && "_tag" in error && tags.has(error._tag)
 }
 
 const announce = (fiber: Fiber.Fiber<unknown, unknown>, served: Omit<FallbackServed, "_tag" | "at">): void => {
-  const emit = fiber.getRef(CurrentListener)
-  if (emit === undefined && spanOf(fiber) === undefined) return
-  const at = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-  const event: FallbackServed = { _tag: "FallbackServed", at, ...served }
-  emit?.(event)
-  spanEmit(fiber, event)
+  const emit = emitter(fiber)
+  if (emit === undefined) return
+  emit({ _tag: "FallbackServed", at: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(), ...served })
 }
 
 /**
@@ -347,14 +340,10 @@ export const Stale =
       layer: layerWith({}),
       layerWith,
       layerConfig: (config: Config.Wrap<StaleChange>) => Layer.effect(Tag)(Effect.map(Config.unwrap(config), make)),
-      orStale: dual(
-        (args) => Effect.isEffect(args[0]),
-        <A extends Value, E, R>(
-          self: Effect.Effect<A, E, R>,
-          key: string,
-          options?: StaleCall<Tags | undefined>
-        ): Effect.Effect<A | Value, E, R | Self> => lastGood(self, Tag, key, handles(options?.on))
-      )
+      orStale: dataFirstOrLast((key: string, options?: StaleCall<Tags | undefined>) => {
+        const isHandled = handles(options?.on)
+        return (self) => lastGood(self as Effect.Effect<Value, unknown, unknown>, Tag, key, isHandled)
+      })
     })
   }
 

@@ -421,8 +421,8 @@ describe("nesting", () => {
         )
       )
       failsWith(exit, exceeded("1 second", "outer"))
-      // and only one of them arms a timer
-      assert.strictEqual(most, 1)
+      // both are armed: the inner one may outlive the outer
+      assert.strictEqual(most, 2)
     })
   )
 

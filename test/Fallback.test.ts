@@ -96,11 +96,11 @@ describe("Fallback", () => {
     it("refuses bad options", () => {
       assert.strictEqual(
         refused(() => Fallback.value(open, 7, { name: " " })).message,
-        'name must be a non-empty string, but it is " "'
+        'Fallback: name must be a non-empty string, but it is " "'
       )
       assert.strictEqual(
         refused(() => Fallback.orElse(open, () => open, { on: [] as unknown as ["CircuitOpen"] })).message,
-        "on must be at least one tag, but it is []"
+        "Fallback: on must be at least one tag, but it is []"
       )
     })
   })

@@ -4,6 +4,7 @@ import {
   Attempt,
   Backoff,
   CircuitBreaker,
+  Deadline,
   Fault,
   Guard,
   Idempotency,
@@ -190,6 +191,65 @@ describe("attempts", () => {
 })
 
 describe("deadlines", () => {
+  it.effect("the time that minting a key takes counts", () =>
+    Effect.gen(function* () {
+      const mint = Effect.as(Effect.sleep(180), "key")
+      const looked: Array<number> = []
+      const Looking = Context.Service<"looking", Guard.Guard<never>>("looking")
+      const looking: Guard.Guard<never> = {
+        name: "looking",
+        phase: "rate",
+        look: (call) => void looked.push(call.now),
+        admit: (call) => {
+          looked.push(call.now)
+          return Guard.admitted({ settle: (_, elapsed) => void looked.push(elapsed) })
+        }
+      }
+      const policy = Policy.make({
+        name: "p",
+        safety: Idempotency.key(mint),
+        deadline: "200 millis",
+        guards: [Looking]
+      })
+      const run = withResilience(Effect.sleep(150), policy).pipe(Effect.provideService(Looking, looking))
+      assert.strictEqual(errorOf(yield* throughTime(run))._tag, "DeadlineExceeded")
+      assert.strictEqual(yield* Clock.currentTimeMillis, 200)
+      assert.deepStrictEqual(looked, [0, 180, 180, 20])
+    })
+  )
+
+  it.effect("a fiber that outlives its caller keeps its own deadline, and sees the caller's no more", () =>
+    Effect.gen(function* () {
+      const outer = Policy.make({ name: "outer", deadline: "200 millis" })
+      const inner = Policy.make({ name: "inner", deadline: "300 millis" })
+      const retrying = Policy.make({
+        name: "retrying",
+        faults,
+        safety: "idempotent",
+        deadline: "5 seconds",
+        retry: every(400, 1)
+      })
+      const daemon = <A, E>(self: Effect.Effect<A, E>) =>
+        withResilience(Effect.forkDetach(self, { startImmediately: true }), outer)
+      const late = yield* daemon(withResilience(Effect.sleep(1_500), inner))
+      const region = yield* daemon(Deadline.within(Effect.sleep(1_500), "300 millis", { name: "region" }))
+      const { effect, runs } = scripted<string, Net | Gone>(
+        Effect.andThen(Effect.sleep(10), fail),
+        Effect.succeed("ok")
+      )
+      const task = yield* daemon(RetryBudget.task(withResilience(effect, retrying), { maxRetries: 1 }))
+      const within = yield* daemon(
+        RetryBudget.task(Effect.andThen(Effect.sleep(10), Deadline.remaining), { maxRetries: 1 })
+      )
+      yield* TestClock.adjust(2_000)
+      assert.strictEqual(errorOf(yield* Fiber.await(late))._tag, "DeadlineExceeded")
+      assert.deepInclude(errorOf(yield* Fiber.await(region)) as object, { name: "region" })
+      assert.strictEqual(yield* Fiber.join(task), "ok")
+      assert.strictEqual(runs.length, 2)
+      assert.isTrue(Option.isNone(yield* Fiber.join(within)))
+    })
+  )
+
   it.effect("one that has passed already does not take a call's own away", () =>
     Effect.gen(function* () {
       const cleanUp = Policy.make({ name: "clean-up", deadline: "30 millis" })
@@ -314,6 +374,116 @@ describe("deadlines count the attempts that began", () => {
       const stepping = Policy.make({ name: "p", faults, deadline: "1 second", safety: "idempotent", retry: stuck })
       const one = yield* throughTime(withResilience(fail, stepping))
       assert.deepInclude(errorOf(one) as object, { _tag: "DeadlineExceeded", attempts: 1 })
+    })
+  )
+})
+
+describe("what others do wrong", () => {
+  it.effect("a guard that dies on a later attempt does not hide the original error", () =>
+    Effect.gen(function* () {
+      const Dying = Context.Service<"dying", Guard.Guard<never>>("dying")
+      const dying: Guard.Guard<never> = {
+        name: "dying",
+        phase: "rate",
+        admit: (call) => {
+          if (call.attempt > 1) throw new Error("guard")
+          return Guard.admitted({ settle: () => {} })
+        }
+      }
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(1, 1), guards: [Dying] })
+      const exit = yield* throughTime(withResilience(fail, policy).pipe(Effect.provideService(Dying, dying)))
+      assert.deepStrictEqual(Exit.isFailure(exit) && exit.cause.reasons.map((reason) => reason._tag), ["Fail", "Die"])
+    })
+  )
+
+  it.effect("a verdict that is none does not hide the original error", () =>
+    Effect.gen(function* () {
+      const wrong = Fault.make(() => ({ kind: "throttled", retryAfter: 3 as never }))
+      const policy = Policy.make({ name: "p", faults: wrong, safety: "idempotent", retry: every(1, 1) })
+      const exit = yield* Effect.exit(withResilience(fail, policy))
+      assert.isTrue(Exit.isFailure(exit))
+      if (!Exit.isFailure(exit)) return
+      assert.strictEqual((exit.cause.reasons[0] as Cause.Fail<Net>).error._tag, "Net")
+      assert.instanceOf((exit.cause.reasons[1] as Cause.Die).defect, InvalidOption)
+    })
+  )
+
+  it.effect("a guard that hands over nonsense ends the call, and does not hang it", () =>
+    Effect.gen(function* () {
+      const Odd = Context.Service<"odd", Guard.Guard<never>>("odd")
+      const policy = Policy.make({ name: "p", guards: [Odd] })
+      for (const wait of [Effect.void, Effect.sleep(5)]) {
+        const odd: Guard.Guard<never> = { name: "odd", phase: "rate", admit: () => Guard.pending(wait as never) }
+        const exit = yield* throughTime(withResilience(Effect.void, policy).pipe(Effect.provideService(Odd, odd)))
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      }
+    })
+  )
+
+  it.effect("a tracer that throws changes no result, and nothing is left behind", () =>
+    Effect.gen(function* () {
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          span.event = () => {
+            throw new Error("tracer")
+          }
+          return span
+        }
+      })
+      const budget = new BookedBudget("b", 5)
+      const Tokens = Context.Service<"b", Budget>("b")
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(1, 1), budget: Tokens })
+      const exit = yield* throughTime(
+        withResilience(scripted(fail, Effect.succeed("ok")).effect, policy).pipe(
+          Effect.provideService(Tokens, budget),
+          Effect.withSpan("span"),
+          Effect.provideService(Tracer.Tracer, tracer)
+        )
+      )
+      assert.deepStrictEqual(exit, Exit.succeed("ok"))
+      assert.strictEqual(budget.open, 0)
+    })
+  )
+
+  it.effect("what a guard does on settling is not within the schedule of the call", () =>
+    Effect.gen(function* () {
+      const Settling = Context.Service<"settling", Guard.Guard<never>>("settling")
+      let tries = 0
+      const own = Effect.suspend(() => Effect.fail(++tries)).pipe(
+        Effect.retry(Backoff.constant(10).pipe(Backoff.within(100))),
+        Effect.ignore
+      )
+      const settling: Guard.Guard<never> = {
+        name: "settling",
+        phase: "rate",
+        admit: () => Guard.admitted({ settle: () => own })
+      }
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(1, 0), guards: [Settling] })
+      const slow = Effect.andThen(Effect.sleep(200), fail)
+      yield* throughTime(withResilience(slow, policy).pipe(Effect.provideService(Settling, settling)))
+      assert.isAbove(tries, 5)
+    })
+  )
+
+  it.effect("an attempt that timed out has, also if the caller interrupts while it cleans up", () =>
+    Effect.gen(function* () {
+      const book = new Book()
+      const Booked = Context.Service<"booked", Guard.Guard<never>>("booked")
+      const policy = Policy.make({ name: "p", attemptTimeout: "100 millis", guards: [Booked] })
+      const body = Effect.onInterrupt(Effect.never, () => Effect.sleep(100))
+      const fiber = yield* Effect.forkChild(
+        withResilience(body, policy).pipe(Effect.provideService(Booked, bookedGuard(book, "booked"))),
+        { startImmediately: true }
+      )
+      yield* TestClock.adjust(150)
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* TestClock.adjust(100)
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(
+        book.settled.map((s) => s.outcome.kind),
+        ["timeout"]
+      )
     })
   )
 })
@@ -444,7 +614,7 @@ describe("telemetry of a call", () => {
         attempt: 1,
         key: "k"
       })
-      assert.deepInclude(events[3], { error: "CircuitOpen", lastError: undefined, attempts: 1 })
+      assert.deepInclude(events[3], { error: "CircuitOpen", lastError: undefined, attempts: 0 })
       const odd = (rejection: unknown) => {
         const Odd = Context.Service<"odd", Guard.Guard<unknown>>("odd")
         const guard: Guard.Guard<unknown> = { name: "odd", phase: "rate", admit: () => Guard.rejected(rejection) }
@@ -534,6 +704,10 @@ describe("Policy.Standard", () => {
         assert.strictEqual(yield* Tuned.breaker.state(), "open")
       }).pipe(Effect.provide(Tuned.layer))
       assert.isUndefined(Tuned.policy.options.attemptTimeout)
+      const short = Policy.Standard<"s">()("short", { safety: "idempotent", deadline: "1 second" })
+      assert.strictEqual(short.policy.options.attemptTimeout as unknown, 250)
+      const long = Policy.Standard<"l">()("long", { safety: "idempotent", deadline: "1 minute" })
+      assert.strictEqual(long.policy.options.attemptTimeout as unknown, 2_500)
       const died = yield* Effect.exit(
         Effect.void.pipe(
           Effect.provide(

@@ -162,6 +162,7 @@ describe("tests mirror src", () => {
     "internal/circuitOpen": "test/CircuitBreaker.test.ts",
     "internal/context": "test/Policy.engine.test.ts",
     "internal/currentCall": "test/Attempt.test.ts",
+    "internal/dataFirstOrLast": "test/Fallback.test.ts",
     "internal/draining": "test/Policy.rules.test.ts",
     "internal/engine": "test/Policy.rules.test.ts",
     "internal/evaluated": "test/Policy.rules.test.ts",

@@ -70,7 +70,7 @@ export const keyFor = (call: Call, service: Context.Key<unknown, unknown>): stri
 const ask = (call: Call, i: number): GuardCall => {
   const perService = typeof call.options?.key === "object"
   if (!perService && call.asking !== undefined) return call.asking
-  return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.plan.order[i]!]!)))
+  return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.order[i]!]!)))
 }
 
 /** A free look at each guard, before anything is taken or waited for. What it returns ends the call. */
@@ -103,7 +103,7 @@ const wait = (call: Call, admission: Pending<unknown>, i: number): Effect.Effect
     // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
     bounded(call.fiber, call.context, admission.effect, call.ownTimeLeft(), (exit, timedOut) => {
       if (Exit.isSuccess(exit) && exit.value._tag === "Admitted") call.hold(exit.value.permit)
-      return timedOut ? call.deadlineExceeded(call.number - 1) : exit
+      return timedOut ? call.deadlineExceeded() : exit
     }),
     (admission) => afterWait(call, admission, i)
   )

@@ -25,8 +25,16 @@ export const bounded = <A, E, R, B, E2, R2>(
   Effect.callback<B, E2, R2>((resume) => {
     const child = Effect.runForkWith(context)(self)
     const ended = child.pollUnsafe()
+    const settled = (exit: Exit.Exit<A, E>, timedOut: boolean): Effect.Effect<B, E2, R2> => {
+      try {
+        return settle(exit, timedOut)
+      } catch (defect) {
+        // thrown in an observer, it would reach nobody, and the waiting fiber would wait for ever
+        return Effect.die(defect)
+      }
+    }
     if (ended !== undefined) {
-      resume(settle(ended, false))
+      resume(settled(ended, false))
       return
     }
     let timedOut = false
@@ -39,7 +47,7 @@ export const bounded = <A, E, R, B, E2, R2>(
           })
     child.addObserver((exit) => {
       // settled before anything else runs: disarming a sleeping fiber may let the waiting one be interrupted
-      const result = settle(exit, timedOut)
+      const result = settled(exit, timedOut)
       disarm?.()
       resume(result)
     })

@@ -206,10 +206,12 @@ class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> {
   }
 
   admission(emit: Emit | undefined): Ticket<Rejection> {
+    // one that speaks to a listener is not kept: it would keep alive who was called last
+    if (emit !== undefined) return new Ticket(this, this.generation, emit)
     const ticket = this.#ticket
-    return ticket !== undefined && ticket.generation === this.generation && ticket.emit === emit
+    return ticket !== undefined && ticket.generation === this.generation
       ? ticket
-      : (this.#ticket = new Ticket(this, this.generation, emit))
+      : (this.#ticket = new Ticket(this, this.generation, undefined))
   }
 
   rejection(now: number): Rejected<Rejection> {

@@ -33,7 +33,7 @@ const sinceStart = (call: Call): Duration.Duration => Duration.millis(call.readN
 export const noteFailure = (call: Call, cause: Cause.Cause<unknown>, lastError: unknown): void => {
   const has = (tag: string) => cause.reasons.some((reason) => reason._tag === tag)
   note(call, "CallFailed", {
-    attempts: call.number,
+    attempts: call.begun,
     error: has("Die") ? "Defect" : !has("Fail") || has("Interrupt") ? "Interrupted" : tagOf(Cause.squash(cause)),
     lastError: lastError === undefined ? undefined : tagOf(lastError),
     elapsed: sinceStart(call)

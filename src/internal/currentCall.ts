@@ -6,6 +6,7 @@ import type { Budget } from "./budget.ts"
 import { orUndefined } from "./context.ts"
 import type { AttemptKind } from "./events.ts"
 import type { History } from "./history.ts"
+import { nowMs } from "./time.ts"
 
 /** A deadline in force. `at` is monotonic milliseconds of the Clock; `owner` is whoever set it, and raises it. */
 export interface DeadlineInForce {
@@ -59,21 +60,55 @@ export const noTasks: ReadonlyArray<Budget> = []
 
 export interface Change {
   readonly deadline?: DeadlineInForce | undefined
+  /** No deadline around counts here. */
+  readonly unbounded?: boolean
   readonly tasks?: ReadonlyArray<Budget>
+}
+
+/**
+ * The nearer of a deadline of one's own and the one around, as it is now: an owner that has ended meanwhile sets none any more, and
+ * one whose deadline had passed when this began never interrupts it, because it runs in a finalizer, or on its own.
+ */
+export const nearest = (
+  own: DeadlineInForce | undefined,
+  parent: Frame | undefined,
+  since: number
+): DeadlineInForce | undefined => {
+  const around = innermostLive(parent)?.deadline
+  if (around === undefined || around.at <= since) return own
+  return own !== undefined && own.at < around.at ? own : around
+}
+
+/**
+ * How much later than its own time a deadline is armed under a nearer one, in milliseconds: so that of two that pass at one moment the
+ * owner further out goes first, whatever the order of their timers.
+ */
+export const graceMs = 2
+
+/** How long to arm a deadline for that ends in `ms` milliseconds. */
+export const armedFor = (ms: number, parent: Frame | undefined, now: number): number => {
+  const around = nearest(undefined, parent, now)
+  return around !== undefined && around.at <= now + ms ? ms + graceMs : ms
 }
 
 /** A region within a call, or outside of all: like the frame around it, but for what it changes. */
 export class Region implements Frame {
   live = true
   readonly parent: Frame | undefined
-  readonly deadline: DeadlineInForce | undefined
   readonly tasks: ReadonlyArray<Budget>
   readonly uses = undefined
+  private readonly change: Change
+  private readonly since: number
 
-  constructor(parent: Frame | undefined, change: Change) {
+  constructor(parent: Frame | undefined, change: Change, now: number) {
     this.parent = parent
-    this.deadline = "deadline" in change ? change.deadline : parent?.deadline
+    this.change = change
+    this.since = now
     this.tasks = change.tasks ?? parent?.tasks ?? noTasks
+  }
+
+  get deadline() {
+    return this.change.unbounded === true ? undefined : nearest(this.change.deadline, this.parent, this.since)
   }
 
   // outside every policy: the first attempt of nothing in particular
@@ -101,7 +136,7 @@ export const withinRegion = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const parent = currentFrame(fiber)
-    const region = new Region(parent, change(parent))
+    const region = new Region(parent, change(parent), nowMs(fiber))
     return Effect.onExitPrimitive(Effect.provideService(self, CurrentCall, region), () => {
       region.live = false
       return undefined

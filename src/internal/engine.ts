@@ -20,17 +20,25 @@ import type { Budget, BudgetCall, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
 import { errorTag, note, noteAttempt, noteDeadline, noteEnd, noteFailure } from "./callEvents.ts"
 import { clockIn, orUndefined } from "./context.ts"
-import { CurrentCall, currentFrame, noTasks, type DeadlineInForce, type Frame } from "./currentCall.ts"
+import {
+  armedFor,
+  CurrentCall,
+  currentFrame,
+  nearest,
+  noTasks,
+  type DeadlineInForce,
+  type Frame
+} from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
-import { CurrentListener, reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
+import { reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
 import { Evaluated } from "./evaluated.ts"
 import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
 import { Permits } from "./permits.ts"
 import type { CallOptions, Plan } from "./plan.ts"
 import { Retries } from "./retries.ts"
-import { spanEmit, spanOf } from "./spanEvents.ts"
+import { emitter } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
 import { monotonicMs } from "./time.ts"
 import { name } from "./validate.ts"
@@ -78,16 +86,23 @@ export class Call extends Permits implements Frame {
   readonly parent: Frame | undefined
   /** In the order of their phases. */
   readonly guards: ReadonlyArray<Guard<unknown>>
+  /** The i-th guard is the service `plan.guards[order[i]]`. */
+  readonly order: ReadonlyArray<number>
   readonly startedMs: number
-  readonly deadline: DeadlineInForce | undefined
-  /** The deadline, if it is this policy's own: then this call raises it. */
+  /**
+   * The policy's own deadline, which this call raises. It is armed also where another around is nearer, whose owner then interrupts
+   * first: this call may outlive that owner.
+   */
   readonly ownDeadlineMs: number | undefined
   readonly emit: Emit | undefined
 
   live = true
   /** "over": what comes out is decided already, and only passes through. */
   state: "between" | "running" | "over" = "between"
+  /** Of the attempt in progress, or to come. */
   number = 1
+  /** How many attempts have begun: one that a guard refuses has not. */
+  begun = 0
   kind: AttemptKind = "first"
   now: number
   attemptStartedMs = 0
@@ -117,16 +132,14 @@ export class Call extends Permits implements Frame {
     this.clock = clockIn(fiber.context)
     this.parent = currentFrame(fiber)
     this.guards = Admission.guardsInForce(plan, fiber.context)
+    this.order = plan.order
     this.startedMs = this.now = monotonicMs(this.clock)
     this.idempotencyKey = options?.idempotencyKey
-    // One that has passed already has no owner left to raise it: this call runs in a finalizer, or on its own
-    const around = this.parent?.deadline
-    const outer = around !== undefined && around.at > this.startedMs ? around : undefined
-    const own = plan.deadlineMs === undefined ? undefined : this.startedMs + plan.deadlineMs
-    this.ownDeadlineMs = own !== undefined && (outer === undefined || own < outer.at) ? own : undefined
-    this.deadline = this.ownDeadlineMs === undefined ? outer : { at: this.ownDeadlineMs, owner: plan.name }
-    const listener = orUndefined(fiber.context, CurrentListener)
-    this.emit = listener === undefined && spanOf(fiber) === undefined ? undefined : emitTo(listener, fiber)
+    this.ownDeadlineMs =
+      plan.deadlineMs === undefined
+        ? undefined
+        : this.startedMs + armedFor(plan.deadlineMs, this.parent, this.startedMs)
+    this.emit = emitter(fiber)
     if (this.emit !== undefined) note(this, "CallStarted", {})
   }
 
@@ -136,6 +149,11 @@ export class Call extends Permits implements Frame {
 
   get policy(): string {
     return this.plan.name
+  }
+
+  get deadline(): DeadlineInForce | undefined {
+    const at = this.ownDeadlineMs
+    return nearest(at === undefined ? undefined : { at, owner: this.plan.name }, this.parent, this.startedMs)
   }
 
   get attempt(): number {
@@ -170,17 +188,19 @@ export class Call extends Permits implements Frame {
     this.now = this.readNow()
     this.asking = undefined
     // it may have begun while this call slept
-    if (isDraining(this.fiber)) return this.withdrawn("draining")
+    if (isDraining(this.fiber)) return this.exhausted("draining")
     return Admission.look(this) ?? Admission.admit(this, 0)
   }
 
   private mint(): Effect.Effect<unknown, unknown, unknown> {
     const mint = bounded(this.fiber, this.context, this.plan.mint!, this.ownTimeLeft(), (exit, timedOut) =>
-      timedOut ? this.deadlineExceeded(0) : exit
+      timedOut ? this.deadlineExceeded() : exit
     )
     return Effect.flatMap(mint, (key) => {
       this.idempotencyKey = name(`the idempotency key minted for ${this.plan.name}`, key)
-      return this.evaluate()
+      this.now = this.readNow()
+      this.asking = undefined
+      return Admission.look(this) ?? this.evaluate()
     })
   }
 
@@ -190,20 +210,15 @@ export class Call extends Permits implements Frame {
     }
     this.release()
     if (this.number === 1) return this.giveUp(Cause.fail(rejection), undefined)
-    return this.withdrawn("rejected", { deniedBy: guard, rejection })
-  }
-
-  /** The attempt that was due is not made after all. */
-  private withdrawn(reason: Reason, more?: Refusal): Effect.Effect<never, unknown> {
-    this.number--
-    return this.exhausted(reason, more)
+    return this.exhausted("rejected", { deniedBy: guard, rejection })
   }
 
   runAttempt(): Effect.Effect<unknown, unknown, unknown> {
     const timeout = this.plan.attemptTimeoutMs
     const left = this.ownTimeLeft()
-    if (left !== undefined && left <= 0) return this.deadlineExceeded(this.number - 1)
+    if (left !== undefined && left <= 0) return this.deadlineExceeded()
     this.state = "running"
+    this.begun = this.number
     this.attemptStartedMs = this.now
     const context = this.attemptContext()
     const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
@@ -221,7 +236,7 @@ export class Call extends Permits implements Frame {
     const { attemptTimeoutMs, name: policy } = this.plan
     const error =
       cut === "deadline"
-        ? this.deadlineError(this.number)
+        ? this.deadlineError()
         : stackless(
             () => new AttemptTimeout({ policy, attempt: this.number, after: Duration.millis(attemptTimeoutMs!) })
           )
@@ -267,7 +282,8 @@ export class Call extends Permits implements Frame {
     if (this.state === "between") {
       // no attempt ran: a guard or a mint has died
       this.release()
-      return this.giveUp(cause, this.lastError)
+      const before = this.retries?.lastFailed
+      return this.giveUp(before === undefined ? cause : Cause.combine(before.cause, cause), before?.error)
     }
     this.state = "between"
     const elapsed = this.now - this.attemptStartedMs
@@ -275,10 +291,14 @@ export class Call extends Permits implements Frame {
     this.cut = undefined
     const failed = this.classify(cause, cut, elapsed)
     this.settle(failed.outcome, elapsed)
-    Budgets.tell(this, failed.outcome, failed.nested)
+    // one that a deadline has cut is neutral, like one that the caller has interrupted
+    Budgets.tell(this, failed.outcome, failed.nested || cut === "deadline")
     if (this.emit !== undefined) noteAttempt(this, failed.outcome, errorTag(failed), elapsed)
-    const next = this.decide(failed, cut, elapsed)
-    return this.settling === undefined ? next : Effect.andThen(this.flush(), next)
+    if (this.settling === undefined) return this.decide(failed, cut, elapsed)
+    return Effect.flatMap(this.flush(), () => {
+      this.now = this.readNow()
+      return this.decide(failed, cut, elapsed)
+    })
   }
 
   private classify(cause: Cause.Cause<unknown>, cut: "timeout" | "deadline" | undefined, elapsed: number) {
@@ -328,26 +348,29 @@ export class Call extends Permits implements Frame {
   finish(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined {
     this.leave()
     this.now = this.readNow()
-    if (this.state === "running") {
-      const elapsed = this.now - this.attemptStartedMs
-      const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
+    const ran = this.state === "running"
+    const elapsed = this.now - this.attemptStartedMs
+    const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
+    if (ran) {
       this.settle(outcome, elapsed)
-      Budgets.tell(this, outcome, false)
-      if (this.emit !== undefined) noteEnd(this, exit, outcome, elapsed)
+      Budgets.tell(this, outcome, Exit.isFailure(exit))
     } else {
       this.release()
-      if (this.state === "between" && this.emit !== undefined && Exit.isFailure(exit)) {
-        noteFailure(this, exit.cause, this.lastError)
-      }
     }
     Budgets.end(this, this.now)
     this.live = false
+    if (this.emit !== undefined) {
+      if (ran) noteEnd(this, exit, outcome, elapsed)
+      else if (this.state === "between" && Exit.isFailure(exit)) noteFailure(this, exit.cause, this.lastError)
+    }
     return this.settling === undefined ? undefined : this.flush()
   }
 
-  /** The caller interrupts: neutral, unless a deadline further out did, and the attempt had its chance. */
+  /** The caller interrupts: neutral, unless a limit of ours had cut the attempt before, or a deadline further out did now. */
   private interruptedOutcome(elapsed: number): Outcome {
-    const late = this.deadline !== undefined && this.now >= this.deadline.at
+    if (this.cut === "timeout") return Outcomes.timeout
+    const { deadline } = this
+    const late = deadline !== undefined && this.now >= deadline.at
     return late && this.hadItsChance(elapsed) ? Outcomes.timeout : Outcomes.interrupted
   }
 
@@ -361,7 +384,7 @@ export class Call extends Permits implements Frame {
         new RetryExhausted({
           policy: this.plan.name,
           reason,
-          attempts: this.number,
+          attempts: this.begun,
           elapsed: Duration.millis(this.now - this.startedMs),
           lastError: failed.error,
           history: retries.history.entries(),
@@ -377,21 +400,21 @@ export class Call extends Permits implements Frame {
     return this.giveUp(Cause.fail(error), failed.error)
   }
 
-  /** The deadline has passed while no attempt ran; `attempts` have begun before. */
-  deadlineExceeded(attempts: number): Effect.Effect<never, unknown> {
+  /** The deadline has passed while no attempt ran. */
+  deadlineExceeded(): Effect.Effect<never, unknown> {
     this.release()
     if (this.emit !== undefined) noteDeadline(this, this.emit)
-    return this.giveUp(Cause.fail(this.deadlineError(attempts)), this.lastError)
+    return this.giveUp(Cause.fail(this.deadlineError()), this.lastError)
   }
 
-  private deadlineError(attempts: number): DeadlineExceeded {
+  private deadlineError(): DeadlineExceeded {
     const { deadlineMs, name } = this.plan
     return stackless(
       () =>
         new DeadlineExceeded({
           name,
           after: Duration.millis(deadlineMs!),
-          attempts,
+          attempts: this.begun,
           lastError: this.lastError
         })
     )
@@ -419,10 +442,3 @@ const isRetrying = (context: Context.Context<never>): boolean => {
   const metadata = orUndefined<Schedule.Metadata>(context, Schedule.CurrentMetadata as never)
   return metadata !== undefined && metadata.attempt !== 0
 }
-
-const emitTo =
-  (listener: Emit | undefined, fiber: Fiber.Fiber<unknown, unknown>): Emit =>
-  (event) => {
-    listener?.(event)
-    spanEmit(fiber, event)
-  }

@@ -99,7 +99,8 @@ const why = (error: RetryExhausted<unknown>): string => {
   }
 }
 
-const print = (duration: Duration.Duration): string =>
+/** In whole milliseconds: a clock's nanoseconds tell a reader nothing. */
+export const print = (duration: Duration.Duration): string =>
   Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
 
 /** An error in a few words: its tag, and its message if it has one of its own. */

@@ -1,10 +1,10 @@
 // Turns events into log lines: none for what is healthy, few for what is not.
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as References from "effect/References"
+import { print } from "./errors.ts"
 import type { Event } from "./events.ts"
 
 interface Line {
@@ -34,7 +34,7 @@ const describe = (event: Event): Line | undefined => {
       return line(
         "Debug",
         [event.policy, event.error],
-        `${event.policy}: attempt ${event.attempt} follows in ${Duration.format(event.delay)}, after ${event.error}`
+        `${event.policy}: attempt ${event.attempt} follows in ${print(event.delay)}, after ${event.error}`
       )
     case "RetryDenied":
       return line(
@@ -49,16 +49,12 @@ const describe = (event: Event): Line | undefined => {
         `${event.policy}: attempt ${event.attempt} refused by ${event.guard} (${event.reason})`
       )
     case "DeadlinePassed":
-      return line(
-        "Debug",
-        [event.name ?? ""],
-        `${event.name ?? "a deadline"}: not done after ${Duration.format(event.after)}`
-      )
+      return line("Debug", [event.name ?? ""], `${event.name ?? "a deadline"}: not done after ${print(event.after)}`)
     case "CallRecovered":
       return line(
         "Info",
         [event.policy, event.error],
-        `${event.policy}: succeeded after ${attempts(event.attempts)} and ${Duration.format(event.elapsed)}, the last failure being ${event.error}`
+        `${event.policy}: succeeded after ${attempts(event.attempts)} and ${print(event.elapsed)}, the last failure being ${event.error}`
       )
     case "CallFailed":
       // Its caller gave it up
@@ -66,7 +62,7 @@ const describe = (event: Event): Line | undefined => {
       return line(
         "Warn",
         [event.policy, event.error, event.lastError ?? ""],
-        `${event.policy}: failed with ${event.error} after ${attempts(event.attempts)} and ${Duration.format(event.elapsed)}${event.lastError === undefined ? "" : `, the last failure being ${event.lastError}`}`
+        `${event.policy}: failed with ${event.error} after ${attempts(event.attempts)} and ${print(event.elapsed)}${event.lastError === undefined ? "" : `, the last failure being ${event.lastError}`}`
       )
     case "CircuitChanged":
       return line(
@@ -78,7 +74,7 @@ const describe = (event: Event): Line | undefined => {
       return line(
         "Info",
         [event.name, event.source],
-        `${event.name}: answered ${event.error} with ${event.age === undefined ? "a substitute" : `a value ${Duration.format(event.age)} old`}`
+        `${event.name}: answered ${event.error} with ${event.age === undefined ? "a substitute" : `a value ${print(event.age)} old`}`
       )
     case "CallStarted":
     case "AttemptSucceeded":

@@ -1,10 +1,11 @@
 // From an exit to what it means: the outcome table. Pure; the deadline and the timeout are told apart before.
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
-import type { Duration } from "effect"
 import type { Classifier, Verdict } from "../Fault.ts"
 import type { Outcome, OutcomeKind } from "../Guard.ts"
 import { isUnavailable } from "./unavailable.ts"
+import { invalid } from "./validate.ts"
 
 const outcome = (kind: OutcomeKind, health: Outcome["health"], retryAfter?: Duration.Duration): Outcome => ({
   kind,
@@ -59,18 +60,23 @@ export const isRetried = (outcome: Outcome): boolean =>
 
 const ofError = (error: unknown, cause: Cause.Cause<unknown>, classifier: Classifier): Failed => {
   let verdict: Verdict | undefined
+  let seen: Outcome
   try {
     verdict = classifier.classify(error)
+    seen = verdict === undefined ? unseen(error) : outcomeOf(verdict)
   } catch (thrown) {
     // Both are bugs to be seen: the original failure first, what the classifier threw beside it
     return failed(defect, undefined, Cause.fromReasons([...cause.reasons, ...Cause.die(thrown).reasons]))
   }
-  const seen = verdict === undefined ? unseen(error) : outcomeOf(verdict)
   return { outcome: seen, error, cause, verdict, nested: isUnavailable(error) && !isRetried(seen) }
 }
 
-const outcomeOf = ({ health, kind, retryAfter }: Verdict): Outcome =>
-  outcome(kind, health ?? healthOf[kind], retryAfter)
+const outcomeOf = ({ health, kind, retryAfter }: Verdict): Outcome => {
+  if (retryAfter !== undefined && !Duration.isDuration(retryAfter)) {
+    return invalid("Verdict: retryAfter", retryAfter, "a Duration, as Fault.throttled and its like make it")
+  }
+  return outcome(kind, health ?? healthOf[kind], retryAfter)
+}
 
 /** No classifier knows it. */
 const unseen = (error: unknown): Outcome =>

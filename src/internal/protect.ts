@@ -8,9 +8,10 @@ import type { Fiber } from "effect"
 import type { Admission, Call, Guard, Outcome, Permit } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
 import { currentFrame } from "./currentCall.ts"
-import { CurrentListener, reasonOf, tagOf } from "./events.ts"
+import { reasonOf, tagOf } from "./events.ts"
 import type { Emit } from "./events.ts"
 import { reportDefect } from "./reportDefect.ts"
+import { emitter } from "./spanEvents.ts"
 import { monotonicMs } from "./time.ts"
 
 export interface Options<Rejection> {
@@ -57,7 +58,7 @@ class Run<A, E, R, Rejection> implements Call {
     this.#clock = fiber.getRef(Clock.Clock)
     this.key = options.key
     this.deadline = currentFrame(fiber)?.deadline?.at
-    this.emit = fiber.getRef(CurrentListener)
+    this.emit = emitter(fiber)
     this.now = monotonicMs(this.#clock)
   }
 
@@ -83,11 +84,17 @@ class Run<A, E, R, Rejection> implements Call {
       case "Rejected":
         return this.#rejected(admission.rejection)
       case "Pending":
-        // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
-        return bounded(this.#fiber, this.#fiber.context, admission.effect, undefined, (exit) => {
-          this.now = monotonicMs(this.#clock)
-          return Exit.isSuccess(exit) ? this.#enter(exit.value) : Effect.failCause(exit.cause)
-        })
+        return Effect.flatMap(
+          // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
+          bounded(this.#fiber, this.#fiber.context, admission.effect, undefined, (exit) => {
+            if (Exit.isSuccess(exit) && exit.value._tag === "Admitted") this.#permit = exit.value.permit
+            return exit
+          }),
+          (admission) => {
+            this.now = monotonicMs(this.#clock)
+            return this.#enter(admission)
+          }
+        )
     }
   }
 

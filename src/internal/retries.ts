@@ -60,7 +60,7 @@ export class Retries {
       })
     }
     const step = bounded(call.fiber, context, this.step(failed, at), left, (exit, timedOut) =>
-      timedOut ? call.deadlineExceeded(call.number) : Effect.succeed(exit)
+      timedOut ? call.deadlineExceeded() : Effect.succeed(exit)
     )
     return Effect.flatMap(step, (exit) => this.stepped(exit, failed, at))
   }
@@ -89,7 +89,8 @@ export class Retries {
     const [output, duration] = exit.value
     const delayMs = this.delay(Math.max(0, Duration.toMillis(duration)), failed)
     if (delayMs === undefined) return call.exhausted("retry-after")
-    if (call.deadline !== undefined && call.now + delayMs >= call.deadline.at) return call.exhausted("deadline")
+    const { deadline } = call
+    if (deadline !== undefined && call.now + delayMs >= deadline.at) return call.exhausted("deadline")
     const deniedBy = withdraw(call, failed.outcome.kind === "timeout")
     if (deniedBy !== undefined) return call.exhausted("budget", { deniedBy })
     this.history.delayed(delayMs)

@@ -2,7 +2,9 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import type { Fiber, Tracer } from "effect"
-import type { Event } from "./events.ts"
+import { orUndefined } from "./context.ts"
+import { CurrentListener, type Emit, type Event } from "./events.ts"
+import { reportDefect } from "./reportDefect.ts"
 
 /**
  * The fiber's span, where an event on it would be kept: one of this process that is sampled and has not ended. Whoever emits
@@ -34,8 +36,23 @@ const attributesOf = (event: Event): Record<string, unknown> => {
   return all
 }
 
-/** Adds `event` to the fiber's span, if it has one and something went wrong. */
+/** Adds `event` to the fiber's span, if it has one and something went wrong. What a tracer throws is not the call's failure. */
 export const spanEmit = (fiber: Fiber.Fiber<unknown, unknown>, event: Event): void => {
   const span = quiet.test(event._tag) ? undefined : spanOf(fiber)
-  span?.event(nameOf(event._tag), fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributesOf(event))
+  if (span === undefined) return
+  try {
+    span.event(nameOf(event._tag), fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), attributesOf(event))
+  } catch (defect) {
+    reportDefect(fiber, "the tracer failed while it was told of an event", defect)
+  }
+}
+
+/** Sends events to whoever listens in this fiber and to its span; `undefined` where neither is there. */
+export const emitter = (fiber: Fiber.Fiber<unknown, unknown>): Emit | undefined => {
+  const listener = orUndefined(fiber.context, CurrentListener)
+  if (listener === undefined && spanOf(fiber) === undefined) return undefined
+  return (event) => {
+    listener?.(event)
+    spanEmit(fiber, event)
+  }
 }

@@ -1,11 +1,12 @@
 // `Policy.Standard`: the preset a careful team would choose.
 import * as Layer from "effect/Layer"
-import type { Context, Schedule } from "effect"
+import type { Context, Duration, Schedule } from "effect"
 import * as Backoff from "../Backoff.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as RetryBudget from "../RetryBudget.ts"
 import { PolicyImpl } from "./policy.ts"
 import type { Merge, Options, Policy, Safety } from "./policyTypes.ts"
+import { duration } from "./validate.ts"
 
 /**
  * The numbers of {@link Standard}, each with its reason:
@@ -17,7 +18,7 @@ import type { Merge, Options, Policy, Safety } from "./policyTypes.ts"
  *   contending clients of all strategies it has. AWS's SDKs start at 50 ms, and at 1 s when throttled: 100 ms misses a short hiccup
  *   rather than hitting it.
  * - `deadline` 10 s: somebody still waits for it; Envoy gives a whole route 15 s.
- * - `attemptTimeout` 2.5 s: a quarter of the deadline, so that a hung attempt leaves time for the others.
+ * - `attemptTimeout` 2.5 s, and at most a quarter of the deadline, so that a hung attempt leaves time for the others.
  * - `budget`: 20 % retries over 10 s, and at least 10 a second, are Finagle's and Linkerd's defaults. Steady amplification stays
  *   below 1.2: by the stability condition of the metastability study, C = 1/w, a service may run at 83 % load, against 25 % with
  *   three unbudgeted retries.
@@ -45,6 +46,15 @@ export interface StandardOptions extends Partial<Omit<Options, "name" | "budget"
   /** Changes options of the breaker. */
   readonly breaker?: CircuitBreaker.LayerOptions<false> | undefined
 }
+
+/** The preset attempt timeout, or a quarter of a deadline that is shorter than four of it. */
+const quarterOf = (deadline: Options["deadline"]): Duration.Input =>
+  deadline === undefined
+    ? standard.attemptTimeout
+    : Math.min(
+        duration("attemptTimeout", standard.attemptTimeout),
+        duration("Policy.make: deadline", deadline, "positive") / 4
+      )
 
 export interface Preset<Self, Name extends string> {
   readonly name: Name
@@ -99,7 +109,7 @@ export const Standard =
     const preset: Options = {
       name,
       deadline: standard.deadline,
-      attemptTimeout: standard.attemptTimeout,
+      attemptTimeout: quarterOf(overrides.deadline),
       retry: Backoff.exponential({ base: standard.base, cap: standard.cap }).pipe(
         Backoff.fullJitter,
         Backoff.times(standard.retries)
