@@ -25,7 +25,8 @@ export interface Attempt {
 const outside: Attempt = { policy: undefined, number: 1, kind: "first", lastError: undefined }
 
 /**
- * The attempt in progress, of the innermost policy around. Outside a policy: number 1, kind "first".
+ * The attempt in progress, of the innermost policy around. Outside a policy: number 1, kind "first". A fiber that an earlier attempt
+ * has left behind sees the attempt that is in progress now.
  *
  * @since 0.1.0
  * @category accessors

@@ -295,8 +295,9 @@ describe("Policy.make refuses", () => {
   })
 
   it("guards and budgets that are no services, or given twice", () => {
-    const none = "service classes, such as a CircuitBreaker.Service class"
     for (const option of ["guards", "budget"] as const) {
+      const example = option === "guards" ? "CircuitBreaker.Service" : "RetryBudget.Service"
+      const none = `service classes, such as a ${example} class`
       const of = `Policy.make: ${option}`
       refuses(() => make({ ...base, [option]: ["breaker"] }), of, "breaker", none, '"breaker"')
       refuses(() => make({ ...base, [option]: [MyGuard, null] }), of, null, none, "null")

@@ -89,12 +89,12 @@ export const compile = (options: Options): Plan => {
   if (typeof (faults as Partial<Classifier> | null)?.classify !== "function") {
     invalid(at("faults"), faults, "a classifier, such as Fault.byTag makes")
   }
-  const guards = services(at("guards"), options.guards ?? [])
+  const guards = services(at("guards"), options.guards ?? [], "CircuitBreaker.Service")
   return {
     name: nonEmpty(at("name"), options.name),
     classifier: faults,
     guards: guards as Plan["guards"],
-    budgets: services(at("budget"), options.budget ?? []) as Plan["budgets"],
+    budgets: services(at("budget"), options.budget ?? [], "RetryBudget.Service") as Plan["budgets"],
     deadlineMs,
     attemptTimeoutMs,
     retry,
@@ -118,10 +118,10 @@ const schedules = (option: string, retry: Retry): { transient: RetrySchedule; th
   return pair as unknown as { transient: RetrySchedule; throttled: RetrySchedule }
 }
 
-const services = (option: string, given: unknown): ReadonlyArray<Context.Key<unknown, unknown>> => {
+const services = (option: string, given: unknown, example: string): ReadonlyArray<Context.Key<unknown, unknown>> => {
   const list: ReadonlyArray<unknown> = Array.isArray(given) ? given : [given]
   for (const service of list) {
-    if (!Context.isKey(service)) invalid(option, service, "service classes, such as a CircuitBreaker.Service class")
+    if (!Context.isKey(service)) invalid(option, service, `service classes, such as a ${example} class`)
   }
   const keys = list as ReadonlyArray<Context.Key<unknown, unknown>>
   const ids = keys.map((service) => service.key)

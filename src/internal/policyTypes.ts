@@ -28,7 +28,10 @@ export interface Options {
   readonly safety?: Safety | undefined
   /** For the whole call: attempts, delays and waiting. A finite duration above 0. Default: none of its own. */
   readonly deadline?: Duration.Input | undefined
-  /** For each attempt. A finite duration above 0, and not above `deadline`. Default: none. */
+  /**
+   * For each attempt. A finite duration above 0, and not above `deadline`. Default: none. An attempt that ignores its interruption is
+   * waited for, and what it answers then is discarded.
+   */
   readonly attemptTimeout?: Duration.Input | undefined
   /**
    * When to try again: a Schedule, or one for transient and one for throttled failures, each with a count of its own. Default:
