@@ -1,0 +1,273 @@
+// What is easily got wrong in the engine, and what the rules by number do not pin down. The clock never starts at zero here, so that a
+// point in time cannot pass for a span.
+import { assert, describe, it } from "@effect/vitest"
+import { Backoff, Deadline, Fault, Guard, Policy, RetryBudget, withResilience } from "effect-resilience"
+import { Clock, Context, Duration, Effect, Exit, Layer, Logger, Schedule } from "effect"
+import { TestClock } from "effect/testing"
+import type { Budget, RetryRequest } from "../../src/internal/budget.ts"
+import { BookedBudget, errorOf, Gone, Net, scripted, Slow, throughTime } from "../kit.ts"
+
+type E = Net | Slow | Gone
+const faults = Fault.byTag<E>()({
+  Net: "transient",
+  Slow: (e) => Fault.throttled({ retryAfter: e.after }),
+  Gone: "permanent"
+})
+const fail: Effect.Effect<never, E> = Effect.fail(new Net({}))
+const ok: Effect.Effect<string, E> = Effect.succeed("ok")
+const every = (ms: number, times: number) => Backoff.constant(ms).pipe(Backoff.times(times))
+const later = TestClock.adjust(7_000)
+
+const exhausted = <A>(exit: Exit.Exit<A, unknown>): Policy.RetryExhausted<unknown> => {
+  const error = errorOf(exit)
+  assert.instanceOf(error, Policy.RetryExhausted)
+  return error
+}
+
+describe("spans", () => {
+  it.effect("of the call, of each attempt, and of the schedule", () =>
+    Effect.gen(function* () {
+      yield* later
+      const seen: Array<ReadonlyArray<number>> = []
+      const spy = Schedule.fromStepWithMetadata(
+        Effect.succeed((meta: Schedule.InputMetadata<unknown>) => {
+          seen.push([meta.now, meta.elapsed])
+          return Effect.succeed<[void, Duration.Duration]>([undefined, Duration.millis(100)])
+        })
+      )
+      const inside: Array<ReadonlyArray<number>> = []
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: spy.pipe(Backoff.times(2)),
+        unbounded: true
+      })
+      seen.length = 0
+      const body = Effect.gen(function* () {
+        const meta = yield* Schedule.CurrentMetadata
+        inside.push([meta.attempt, meta.start, meta.now, meta.elapsed, meta.elapsedSincePrevious])
+        yield* Effect.sleep(50)
+        return yield* fail
+      })
+      const error = exhausted(yield* throughTime(withResilience(body, policy)))
+      assert.deepStrictEqual(seen.slice(0, 2), [
+        [7_050, 0],
+        [7_200, 150]
+      ])
+      assert.deepStrictEqual(inside, [
+        [0, 0, 0, 0, 0],
+        [1, 7_050, 7_050, 0, 0],
+        [2, 7_050, 7_200, 150, 150]
+      ])
+      assert.deepStrictEqual(error.elapsed, Duration.millis(350))
+      assert.deepStrictEqual(
+        error.history.map((h) => [Duration.toMillis(h.startedAfter), Duration.toMillis(h.took)]),
+        [
+          [0, 50],
+          [150, 50],
+          [300, 50]
+        ]
+      )
+    })
+  )
+
+  it.effect("within counts from the start of the call, wherever the clock stands", () =>
+    Effect.gen(function* () {
+      yield* later
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: Backoff.constant(100).pipe(Backoff.within(250))
+      })
+      const { effect, runs } = scripted(Effect.andThen(Effect.sleep(20), fail))
+      exhausted(yield* throughTime(withResilience(effect, policy)))
+      assert.deepStrictEqual(runs, [7_000, 7_120, 7_240])
+    })
+  )
+
+  it.effect("an attempt timeout says which attempt, of what, and after how long", () =>
+    Effect.gen(function* () {
+      yield* later
+      const policy = Policy.make({ name: "p", attemptTimeout: "300 millis" })
+      const error = errorOf(yield* throughTime(withResilience(Effect.never, policy)))
+      assert.deepInclude(error as object, {
+        _tag: "AttemptTimeout",
+        policy: "p",
+        attempt: 1,
+        after: Duration.millis(300)
+      })
+    })
+  )
+})
+
+describe("hints", () => {
+  const policy = Policy.make({
+    name: "p",
+    faults,
+    safety: "idempotent",
+    retry: every(100, 1),
+    retryAfterCeiling: "1 second"
+  })
+  const hinted = (after: number) => scripted<string, E>(Effect.fail(new Slow({ after })), ok)
+
+  it.effect("at the ceiling it is waited for; one that is no longer than the schedule's delay changes nothing", () =>
+    Effect.gen(function* () {
+      const most = hinted(1_000)
+      assert.deepStrictEqual(yield* throughTime(withResilience(most.effect, policy)), Exit.succeed("ok"))
+      for (const after of [99, 100]) {
+        const equal = hinted(after)
+        yield* throughTime(withResilience(equal.effect, policy), { step: 1 })
+        assert.strictEqual(equal.runs[1]! - equal.runs[0]!, 100)
+      }
+    })
+  )
+})
+
+describe("budgets", () => {
+  const Tokens = Context.Service<"tokens", Budget>("tokens")
+
+  it.effect("are told whether the attempt before timed out, and that it is a retry", () =>
+    Effect.gen(function* () {
+      const requests: Array<RetryRequest> = []
+      const spy: Budget = {
+        name: "tokens",
+        begin: () => ({
+          attempt: () => {},
+          end: () => {},
+          retry: (_, request) => {
+            requests.push(request)
+            return { settle: () => {}, cancel: () => {} }
+          }
+        })
+      }
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        attemptTimeout: "1 second",
+        retry: every(1, 5),
+        budget: Tokens
+      })
+      const { effect } = scripted<string, E>(fail, Effect.never, ok)
+      yield* throughTime(withResilience(effect, policy).pipe(Effect.provideService(Tokens, spy)))
+      assert.deepStrictEqual(requests, [
+        { timeout: false, kind: "retry" },
+        { timeout: true, kind: "retry" }
+      ])
+    })
+  )
+
+  it.effect("of the tasks around bound every retry below, those of nested policies too", () =>
+    Effect.gen(function* () {
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(1, 9), budget: Tokens })
+      const tokens = new BookedBudget("tokens", 99)
+      const first = scripted(fail)
+      const second = scripted(fail)
+      const both = Effect.all([
+        Effect.exit(withResilience(first.effect, policy)),
+        Effect.exit(withResilience(second.effect, policy))
+      ])
+      const exit = yield* throughTime(
+        RetryBudget.task(both, { maxRetries: 4, name: "job" }).pipe(Effect.provideService(Tokens, tokens))
+      )
+      const [one, two] = Exit.isSuccess(exit) ? exit.value : assert.fail()
+      assert.deepInclude(exhausted(one), { reason: "budget", deniedBy: "job", attempts: 5 })
+      assert.deepInclude(exhausted(two), { reason: "budget", deniedBy: "job", attempts: 1 })
+      assert.deepStrictEqual([first.runs.length, second.runs.length], [5, 1])
+      // the task is asked first, so that its "no" costs the others nothing
+      assert.deepStrictEqual([tokens.taken, tokens.cancelled, tokens.open], [4, 0, 0])
+      // and a task further in counts as well
+      const inner = scripted(fail)
+      yield* throughTime(
+        RetryBudget.task(
+          RetryBudget.task(withResilience(inner.effect, Policy.extend(policy, { name: "q", budget: undefined })), {
+            maxRetries: 1
+          }),
+          { maxRetries: 9 }
+        )
+      )
+      assert.strictEqual(inner.runs.length, 2)
+    })
+  )
+
+  it.effect("an attempt that the caller interrupts, or a deadline cuts, is neutral", () =>
+    Effect.gen(function* () {
+      const tokens = new BookedBudget("tokens", 99)
+      const policy = Policy.make({ name: "p", deadline: "1 second", budget: Tokens })
+      const run = withResilience(Effect.never, policy).pipe(Effect.provideService(Tokens, tokens))
+      yield* throughTime(run)
+      yield* throughTime(Deadline.within(run, "900 millis"))
+      assert.deepStrictEqual(tokens.outcomes, [])
+      assert.strictEqual(tokens.open, 0)
+    })
+  )
+})
+
+describe("guards", () => {
+  const service = (guard: Guard.Guard<Gone>) => {
+    const Tag = Context.Service<"guard", Guard.Guard<Gone>>(guard.name)
+    return { Tag, layer: Layer.succeed(Tag)(guard) }
+  }
+
+  it.effect("one that waits may refuse in the end", () =>
+    Effect.gen(function* () {
+      const { Tag, layer } = service({
+        name: "slow",
+        phase: "rate",
+        admit: () => Guard.pending(Effect.as(Effect.sleep(50), Guard.rejected(new Gone({ id: "slow" }))))
+      })
+      const { effect, runs } = scripted(ok)
+      const policy = Policy.make({ name: "p", guards: [Tag] })
+      const error = errorOf(yield* throughTime(withResilience(effect, policy).pipe(Effect.provide(layer))))
+      assert.deepInclude(error, { _tag: "Gone", id: "slow" })
+      assert.strictEqual(runs.length, 0)
+    })
+  )
+
+  it.effect("what one does wrong on settling is logged, with the policy's name", () =>
+    Effect.gen(function* () {
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void lines.push(message))
+      for (const settle of [
+        () => {
+          throw new Error("at once")
+        },
+        () => Effect.die(new Error("later"))
+      ]) {
+        const { Tag, layer } = service({ name: "bad", phase: "rate", admit: () => Guard.admitted({ settle }) })
+        const policy = Policy.make({ name: "my.policy", guards: [Tag] })
+        const run = withResilience(ok, policy).pipe(Effect.provide(layer), Effect.provide(Logger.layer([logger])))
+        assert.strictEqual(yield* run, "ok")
+      }
+      assert.deepStrictEqual(
+        lines.map((line) => {
+          const [what, defect] = line as [string, Error]
+          return [what, defect.message]
+        }),
+        ["at once", "later"].map((why) => ["a guard of my.policy died while it was told how an attempt ended", why])
+      )
+    })
+  )
+
+  it.effect("each is told the time of its own asking, and when the attempt ended", () =>
+    Effect.gen(function* () {
+      yield* later
+      const times: Array<number> = []
+      const { Tag, layer } = service({
+        name: "timed",
+        phase: "rate",
+        admit: (call) => {
+          times.push(call.now)
+          return Guard.admitted({ settle: (_, elapsed, now) => void times.push(elapsed, now) })
+        }
+      })
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(100, 1), guards: [Tag] })
+      const { effect } = scripted(Effect.andThen(Effect.sleep(30), fail), ok)
+      yield* throughTime(withResilience(effect, policy).pipe(Effect.provide(layer)))
+      assert.deepStrictEqual(times, [7_000, 30, 7_030, 7_130, 0, 7_130])
+      assert.strictEqual(yield* Clock.currentTimeMillis, 7_130)
+    })
+  )
+})
