@@ -32,7 +32,7 @@ const quotes = Policy.make({
 const getQuote = Effect.fn("getQuote")(function* (symbol: string) {
   const { number } = yield* Attempt.current
   yield* Console.log(`  attempt ${number}: GET /quotes/${symbol}`)
-  if (symbol === "XXX") return yield* new UnknownSymbol({ symbol })
+  if (symbol === "ZZZ") return yield* new UnknownSymbol({ symbol })
   if (symbol === "JPY") return yield* new NetworkError({ host: "quotes.example" })
   if (symbol === "EUR" && number === 1) return yield* new NetworkError({ host: "quotes.example" })
   if (symbol === "EUR" && number === 2) return yield* new TooManyRequests({ retryAfter: Duration.millis(30) })
@@ -64,8 +64,8 @@ const program = Effect.gen(function* () {
   const [elapsed, quote] = yield* Effect.timed(resilient("EUR"))
   yield* Console.log(`  -> ${quote.price}; waited for Retry-After: ${Duration.toMillis(elapsed) >= 30}`)
 
-  yield* Console.log("XXX: a permanent error is never retried, and is caught by its own tag")
-  yield* resilient("XXX").pipe(
+  yield* Console.log("ZZZ: a permanent error is never retried, and is caught by its own tag")
+  yield* resilient("ZZZ").pipe(
     Effect.catchTag("UnknownSymbol", (error) => Console.log(`  -> there is no symbol ${error.symbol}`))
   )
 

@@ -156,7 +156,7 @@ deepStrictEqual((await Effect.runPromise(main)).price, 1.08)
 const layer = Layer.mergeAll(QuotesBreaker.layer, UpstreamBudget.layer)
 const ended = (symbol: string) => Effect.exit(getQuote(symbol).pipe(withResilience(quotes)))
 const [unknown, down] = await Effect.runPromise(
-  Effect.all([ended("XXX"), ended("DOWN")]).pipe(Effect.provide(layer))
+  Effect.all([ended("ZZZ"), ended("DOWN")]).pipe(Effect.provide(layer))
 )
 const reasonOf = (exit: Exit.Exit<unknown, Error>) =>
   Exit.isFailure(exit) ? exit.cause.reasons.map((reason) => (reason._tag === "Fail" ? reason.error._tag : "")) : []

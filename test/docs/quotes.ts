@@ -12,10 +12,10 @@ export interface Quote {
   readonly status: "ready" | "computing"
 }
 
-/** EUR answers at the third attempt, XXX is not a symbol, DOWN is unreachable; all others answer at once. */
+/** EUR answers at the third attempt, ZZZ is not a symbol, DOWN is unreachable; all others answer at once. */
 export const getQuote = Effect.fn("getQuote")(function* (symbol: string) {
   const { number } = yield* Attempt.current
-  if (symbol === "XXX") return yield* new UnknownSymbol({ symbol })
+  if (symbol === "ZZZ") return yield* new UnknownSymbol({ symbol })
   if (symbol === "DOWN" || (symbol === "EUR" && number === 1))
     return yield* new NetworkError({ host: "quotes.example" })
   if (symbol === "EUR" && number === 2) return yield* new TooManyRequests({ retryAfter: Duration.millis(20) })

@@ -12,8 +12,8 @@ const expected: { readonly [file: string]: ReadonlyArray<string | RegExp> } = {
   "02-typed-faults.ts": [
     "  attempt 3: GET /quotes/EUR",
     "  -> 1.08; waited for Retry-After: true",
-    "  attempt 1: GET /quotes/XXX",
-    "  -> there is no symbol XXX",
+    "  attempt 1: GET /quotes/ZZZ",
+    "  -> there is no symbol ZZZ",
     "  attempt 3: GET /quotes/JPY",
     "  -> gave up after 3 attempts (reason: schedule): quotes.example is away",
     "  -> RetryExhausted: no quote for now",
