@@ -41,23 +41,19 @@
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import type { Duration, Schedule } from "effect"
+import type { Duration, Effect, Schedule } from "effect"
 import * as Backoff from "./Backoff.ts"
-import * as Fault from "./Fault.ts"
-import type { Guard } from "./Guard.ts"
 import type { Snapshot as BreakerSnapshot } from "./internal/breaker.ts"
 import { make } from "./internal/breakerService.ts"
 import type { Resolved } from "./internal/breakerService.ts"
 import type { State as CircuitState } from "./internal/circuit.ts"
 import type { CircuitOpen } from "./internal/circuitOpen.ts"
 import type { CircuitChanged } from "./internal/events.ts"
-import { ofExit } from "./internal/outcome.ts"
-import { protect as protectWith } from "./internal/protect.ts"
+import { guardClass, over } from "./internal/guardClass.ts"
+import type { GuardClass, KeyArgs, KeysChange, Readable } from "./internal/guardClass.ts"
+import { keysDefaults } from "./internal/perKey.ts"
+import type { KeysOptions as Keys } from "./internal/perKey.ts"
 import { isTrip, TripTypeId } from "./internal/trip.ts"
 import type { Condition, Span, Trip as Conditions } from "./internal/trip.ts"
 import * as validate from "./internal/validate.ts"
@@ -254,12 +250,7 @@ export interface CountOptions {
  * @since 0.1.0
  * @category models
  */
-export interface KeysOptions {
-  /** The most circuits in memory: a whole number of at least 1. */
-  readonly max?: number | undefined
-  /** How long a circuit is remembered that nobody uses: more than 0. After an opening, counted from the end of the open time. */
-  readonly idleTimeToLive?: Duration.Input | undefined
-}
+export interface KeysOptions extends Keys {}
 
 interface Tuning {
   /**
@@ -302,7 +293,7 @@ export interface Options extends Tuning {
 export interface LayerOptions<Keyed extends boolean = boolean> extends Tuning {
   readonly trip?: Trip | undefined
   /** A class without keys cannot be given any: callers would not say one. */
-  readonly keys?: (Keyed extends false ? never : KeysOptions) | undefined
+  readonly keys?: KeysChange<Keyed> | undefined
 }
 
 /**
@@ -325,7 +316,7 @@ export const defaults = {
   ) as Schedule.Schedule<unknown, unknown>,
   halfOpen: { probes: 3, successRatio: 0.5, maxDuration: "1 minute" },
   retryAfterCeiling: "1 minute",
-  keys: { max: 10_000, idleTimeToLive: "10 minutes" },
+  keys: keysDefaults,
   initial: "closed"
 } as const satisfies Omit<Options, "trip">
 
@@ -351,15 +342,11 @@ export interface OpenOptions {
  * @since 0.1.0
  * @category services
  */
-export interface CircuitBreaker extends Guard<CircuitOpen> {
+export interface CircuitBreaker extends Readable<CircuitOpen, Snapshot> {
   readonly phase: "circuit"
-  readonly keyed: boolean
-  readonly look: NonNullable<Guard<CircuitOpen>["look"]>
+  readonly look: NonNullable<Readable<CircuitOpen, Snapshot>["look"]>
   /** A circuit that is open past its time reads `half-open`. Reading makes no circuit: one that is not there reads `closed`. */
   readonly state: (key?: string | undefined) => Effect.Effect<State>
-  readonly snapshot: (key?: string | undefined) => Effect.Effect<Snapshot>
-  /** One for each circuit in memory; a breaker that is not keyed has exactly one. */
-  readonly snapshots: Effect.Effect<ReadonlyArray<Snapshot>>
   /** The changes from now on; it ends with the layer. A subscriber that falls behind by more than 128 loses the oldest. */
   readonly changes: Stream.Stream<Transition>
   /**
@@ -377,45 +364,12 @@ export interface CircuitBreaker extends Guard<CircuitOpen> {
   readonly close: (key?: string | undefined) => Effect.Effect<void>
 }
 
-/** The members that are there; where several have one, the last. */
-const over = <O extends object>(...layers: ReadonlyArray<object | undefined>): O => {
-  const result: Record<string, unknown> = {}
-  for (const [name, value] of layers.flatMap((layer) => Object.entries(layer ?? {}))) {
-    if (value !== undefined) result[name] = value
-  }
-  return result as O
-}
-
-const resolve = (id: string, own: Options, change: LayerOptions): Resolved => {
-  if (change.keys !== undefined && own.keys === undefined) {
-    validate.invalid("keys", change.keys, `undefined, because the class of the circuit breaker "${id}" is not keyed`)
-  }
-  return {
-    ...over<Resolved>(defaults, own, change),
-    halfOpen: over(defaults.halfOpen, own.halfOpen, change.halfOpen),
-    count: over(own.count, change.count),
-    keys: own.keys && over(defaults.keys, own.keys, change.keys)
-  }
-}
-
-/**
- * How to call a breaker without a policy.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ProtectOptions {
-  /** Which circuit; ignored by a breaker that is not keyed. */
-  readonly key?: string | undefined
-  /** Tells failures that concern the dependency's health from others. By default `Fault.auto`. */
-  readonly faults?: Fault.Classifier | undefined
-}
-
-type ProtectArgs<Keyed> = Keyed extends true
-  ? [options: ProtectOptions & { readonly key: string }]
-  : [options?: ProtectOptions | undefined]
-
-type KeyArgs<Keyed> = Keyed extends true ? [key: string] : [key?: string | undefined]
+const resolve = (own: Options, change: LayerOptions, keys: Resolved["keys"]): Resolved => ({
+  ...over<Resolved>(defaults, own, change),
+  halfOpen: over(defaults.halfOpen, own.halfOpen, change.halfOpen),
+  count: over(own.count, change.count),
+  keys
+})
 
 /**
  * The class that {@link Service} makes.
@@ -423,48 +377,17 @@ type KeyArgs<Keyed> = Keyed extends true ? [key: string] : [key?: string | undef
  * @since 0.1.0
  * @category services
  */
-export interface ServiceClass<Self, Id extends string, Keyed extends boolean> extends Context.ServiceClass<
+export interface ServiceClass<Self, Id extends string, Keyed extends boolean> extends GuardClass<
   Self,
   Id,
-  CircuitBreaker
+  Keyed,
+  CircuitBreaker,
+  CircuitOpen,
+  Snapshot,
+  LayerOptions<Keyed>
 > {
-  /** Whether a call must say a key; `boolean` if `keys` was possibly `undefined`. */
-  readonly keyed: Keyed
-  /** The breaker as the class describes it. Building it dies with `InvalidOption` if an option is wrong. */
-  readonly layer: Layer.Layer<Self>
-  /** The breaker with other options: for a test, or a deployment. */
-  readonly layerWith: (change: LayerOptions<Keyed>) => Layer.Layer<Self>
-  /**
-   * The same, from the configuration.
-   *
-   * ```ts
-   * import { Config } from "effect"
-   * import { CircuitBreaker } from "effect-resilience"
-   *
-   * class Quotes extends CircuitBreaker.Service<Quotes>()("app/Quotes", { trip: CircuitBreaker.consecutiveFailures(5) }) {}
-   *
-   * Quotes.layerConfig({
-   *   trip: Config.map(Config.Int("QUOTES_FAILURES"), CircuitBreaker.consecutiveFailures),
-   *   halfOpen: { probes: Config.Int("QUOTES_PROBES") }
-   * })
-   * ```
-   */
-  readonly layerConfig: (change: Config.Wrap<LayerOptions<Keyed>>) => Layer.Layer<Self, Config.ConfigError>
-  /**
-   * Puts the breaker alone around an effect: each run asks for admission, fails with `CircuitOpen` if it is refused, and is
-   * counted otherwise.
-   */
-  readonly protect: {
-    (
-      ...options: ProtectArgs<Keyed>
-    ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | CircuitOpen, R | Self>
-    <A, E, R>(self: Effect.Effect<A, E, R>, ...options: ProtectArgs<Keyed>): Effect.Effect<A, E | CircuitOpen, R | Self>
-  }
   /** A circuit that is open past its time reads `half-open`. Reading makes no circuit: one that is not there reads `closed`. */
   readonly state: (...key: KeyArgs<Keyed>) => Effect.Effect<State, never, Self>
-  readonly snapshot: (...key: KeyArgs<Keyed>) => Effect.Effect<Snapshot, never, Self>
-  /** One for each circuit in memory; a breaker that is not keyed has exactly one. */
-  readonly snapshots: Effect.Effect<ReadonlyArray<Snapshot>, never, Self>
   /** See {@link CircuitBreaker}. */
   readonly changes: Stream.Stream<Transition, never, Self>
   /** See {@link CircuitBreaker}. */
@@ -494,6 +417,20 @@ export interface Constructor<Self> {
  * Makes a circuit breaker as a service; its state lives as long as its layer. Defining a class never throws, except that the
  * trips do.
  *
+ * **Example** (Options from the configuration)
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { CircuitBreaker } from "effect-resilience"
+ *
+ * class Quotes extends CircuitBreaker.Service<Quotes>()("app/Quotes", { trip: CircuitBreaker.consecutiveFailures(5) }) {}
+ *
+ * Quotes.layerConfig({
+ *   trip: Config.map(Config.Int("QUOTES_FAILURES"), CircuitBreaker.consecutiveFailures),
+ *   halfOpen: { probes: Config.Int("QUOTES_PROBES") }
+ * })
+ * ```
+ *
  * **Example** (A circuit for each host)
  *
  * ```ts
@@ -513,36 +450,17 @@ export interface Constructor<Self> {
  */
 export const Service = <Self>(): Constructor<Self> => {
   const construct = (id: string, options: Options) => {
-    const Tag = Context.Service<Self, CircuitBreaker>()(id)
-    const keyed = options.keys !== undefined
-    const layerWith = (change: LayerOptions): Layer.Layer<Self> =>
-      Layer.effect(Tag)(Effect.suspend(() => make(id, resolve(id, options, change))))
-    const protect = (self: Effect.Effect<unknown, unknown, unknown>, options: ProtectOptions | undefined) =>
-      Effect.flatMap(Tag, (guard) => {
-        const classifier = options?.faults ?? Fault.auto
-        const key = keyed ? options?.key : undefined
-        return protectWith({ name: id, guard, key, outcome: (exit) => ofExit(exit, classifier) })(self)
-      })
-    const statics = {
-      keyed,
-      layer: layerWith({}),
-      layerWith,
-      layerConfig: (change: Config.Wrap<LayerOptions>) =>
-        Layer.unwrap(Effect.map(Config.unwrap<LayerOptions>(change), layerWith)),
-      protect: (first?: unknown, second?: ProtectOptions | undefined) =>
-        Effect.isEffect(first)
-          ? protect(first, second)
-          : (self: Effect.Effect<unknown, unknown, unknown>) => protect(self, first as ProtectOptions | undefined),
-      state: (key?: string | undefined) => Tag.use((breaker) => breaker.state(key)),
-      snapshot: (key?: string | undefined) => Tag.use((breaker) => breaker.snapshot(key)),
-      snapshots: Tag.use((breaker) => breaker.snapshots),
-      changes: Stream.unwrap(Tag.useSync((breaker) => breaker.changes)),
+    const Class = guardClass<Self, CircuitBreaker>()(id, options, (id, own, change: LayerOptions, keys) =>
+      make(id, resolve(own, change, keys))
+    )
+    return Object.assign(Class, {
+      state: (key?: string | undefined) => Class.use((breaker) => breaker.state(key)),
+      changes: Stream.unwrap(Class.useSync((breaker) => breaker.changes)),
       open: (first?: string | OpenOptions | undefined, second?: OpenOptions | undefined) =>
-        Tag.use((breaker) => (typeof first === "object" ? breaker.open(first) : breaker.open(first, second))),
-      isolate: (key?: string | undefined) => Tag.use((breaker) => breaker.isolate(key)),
-      close: (key?: string | undefined) => Tag.use((breaker) => breaker.close(key))
-    }
-    return Object.assign(Tag, statics)
+        Class.use((breaker) => (typeof first === "object" ? breaker.open(first) : breaker.open(first, second))),
+      isolate: (key?: string | undefined) => Class.use((breaker) => breaker.isolate(key)),
+      close: (key?: string | undefined) => Class.use((breaker) => breaker.close(key))
+    })
   }
   return construct as unknown as Constructor<Self>
 }

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Scope } from "effect"
 import type { Emit } from "./internal/events.ts"
+import type { Level } from "./internal/priorities.ts"
 
 /**
  * Where a guard stands among the guards of one policy. Admission goes through the phases in this order, so that a permit
@@ -44,6 +45,8 @@ export interface Call {
   readonly now: number
   /** When the call must be over, on the same scale as `now`. */
   readonly deadline: number | undefined
+  /** How much the call matters: what to go by when some must be refused. */
+  readonly priority: Level
   /** Uniform in [0, 1), from the `Random` in force. */
   readonly random: () => number
   /** Sends an event to whoever listens; `undefined` when nobody does, so that no event need be built. */

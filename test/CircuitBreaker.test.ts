@@ -64,6 +64,7 @@ const call = (over: Partial<Guard.Call> = {}): Guard.Call => ({
   kind: "first",
   now: 0,
   deadline: undefined,
+  priority: "normal",
   random: () => 0.5,
   emit: undefined,
   ...over
@@ -553,7 +554,7 @@ describe("the open time", () => {
       )
       const defect = yield* defectOf(B.layerWith({ openFor: asynchronous }))
       assert.instanceOf(defect, InvalidOption)
-      assert.strictEqual((defect as InvalidOption).option, "openFor")
+      assert.strictEqual((defect as InvalidOption).option, "app/B: openFor")
       assert.strictEqual(finalized, 1)
       const ended = yield* defectOf(B.layerWith({ openFor: Schedule.recurs(0) }))
       assert.instanceOf(ended, InvalidOption)
@@ -587,7 +588,7 @@ describe("the options", () => {
       Effect.gen(function* () {
         const defect = yield* defectOf(layer)
         assert.instanceOf(defect, InvalidOption)
-        assert.strictEqual((defect as InvalidOption).option, option)
+        assert.strictEqual((defect as InvalidOption).option, `app/K: ${option}`)
       })
     )
   }
@@ -596,7 +597,7 @@ describe("the options", () => {
     Effect.gen(function* () {
       const defect = yield* defectOf(B.layerWith({ keys: {} } as any))
       assert.instanceOf(defect, InvalidOption)
-      assert.strictEqual((defect as InvalidOption).option, "keys")
+      assert.strictEqual((defect as InvalidOption).option, "app/B: keys")
     })
   )
 

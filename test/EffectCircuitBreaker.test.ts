@@ -129,6 +129,7 @@ describe("a circuit breaker of effect/persistence as a guard", () => {
             kind: "first",
             now: 0,
             deadline: undefined,
+            priority: "normal",
             random: () => 0,
             emit: undefined
           })

@@ -86,7 +86,8 @@ const freeProbes = Effect.gen(function* () {
     attempt: 1,
     kind: "first",
     now: Number(now),
-    deadline: undefined
+    deadline: undefined,
+    priority: "normal"
   } as const
   let free = 0
   while (free < 9 && guard.admit({ ...call, random: () => 0, emit: undefined })._tag === "Admitted") free++

@@ -9,6 +9,7 @@ import { service } from "./context.ts"
 import type { Call } from "./engine.ts"
 import type { Plan } from "./plan.ts"
 import type { AttemptKind, Emit } from "./events.ts"
+import type { Level } from "./priorities.ts"
 
 const rank = { throttle: 0, rate: 1, concurrency: 2, circuit: 3 } as const
 
@@ -49,6 +50,10 @@ class Asking implements GuardCall {
 
   get deadline(): number | undefined {
     return this.call.deadline?.at
+  }
+
+  get priority(): Level {
+    return this.call.priority
   }
 
   get emit(): Emit | undefined {

@@ -5,8 +5,7 @@ import { rejected } from "../Guard.ts"
 import { Circuit } from "./circuit.ts"
 import type { Health, Settings, State } from "./circuit.ts"
 import type { Emit } from "./events.ts"
-import { KeyedMap } from "./keyed.ts"
-import { invalid } from "./validate.ts"
+import { PerKey, type Keys } from "./perKey.ts"
 
 export interface Snapshot {
   /** `undefined` for a breaker that is not keyed. */
@@ -39,36 +38,32 @@ type Mode = { readonly state: "open"; readonly until: number } | { readonly stat
 
 export class Breaker<Rejection> {
   readonly #shared: Shared<Rejection>
-  /** Of a breaker without keys. */
-  readonly #single: GuardedCircuit<Rejection>
-  readonly #keyed: KeyedMap<GuardedCircuit<Rejection>> | undefined
+  readonly #keyed: boolean
+  readonly #circuits: PerKey<GuardedCircuit<Rejection>>
   #mode: Mode = { state: "closed" }
 
-  constructor(
-    shared: Shared<Rejection>,
-    keys: { readonly max: number; readonly idleTimeToLiveMs: number } | undefined,
-    initial: State
-  ) {
+  constructor(shared: Shared<Rejection>, keys: Keys | undefined, initial: State) {
     this.#shared = shared
-    this.#single = new GuardedCircuit(shared, undefined)
-    this.#keyed =
-      keys &&
-      new KeyedMap({
-        ...keys,
-        make: (key, now) => this.#make(key, now),
-        keep: (circuit, now) => this.#isWorthKeeping(circuit, now, keys.idleTimeToLiveMs)
-      })
+    this.#keyed = keys !== undefined
     const now = shared.now()
-    if (keys !== undefined) this.#mode = initial === "open" ? this.#openMode(now, undefined) : { state: initial }
-    else if (initial === "open") this.#single.open(now)
-    else if (initial === "half-open") this.#single.halfOpen(now)
-    else if (initial === "isolated") this.#single.isolate()
+    if (initial !== "open") this.#mode = { state: initial }
+    else if (this.#keyed) this.#mode = this.#openMode(now, undefined)
+    this.#circuits = new PerKey(
+      {
+        label: `circuit breaker "${shared.name}"`,
+        keys,
+        make: (key, now) => this.#make(key, now),
+        keep: (circuit, now) => this.#isWorthKeeping(circuit, now, keys!.idleTimeToLiveMs)
+      },
+      now
+    )
+    if (!this.#keyed && initial === "open") this.#circuits.use(undefined, now).open(now)
   }
 
   // -- the guard ---------------------------------------------------------------------------------------------------------
 
   look(call: Call): Rejection | undefined {
-    const circuit = this.#find(call.key, call.now)
+    const circuit = this.#circuits.find(call.key, call.now)
     if (circuit === undefined) {
       const state = this.#modeAt(call.now)
       return state === "open" || state === "isolated"
@@ -79,7 +74,7 @@ export class Breaker<Rejection> {
   }
 
   admit(call: Call): Admission<Rejection> {
-    const circuit = this.#use(call.key, call.now)
+    const circuit = this.#circuits.use(call.key, call.now)
     if (circuit.state !== "closed") {
       this.#move(circuit, call.emit, () => circuit.expire(call.now))
       let isAdmitted = false
@@ -92,26 +87,26 @@ export class Breaker<Rejection> {
   // -- reading -----------------------------------------------------------------------------------------------------------
 
   state(key: string | undefined, now: number): State {
-    return this.#find(key, now)?.stateAt(now) ?? this.#modeAt(now)
+    return this.#circuits.find(key, now)?.stateAt(now) ?? this.#modeAt(now)
   }
 
   snapshot(key: string | undefined, now: number): Snapshot {
-    const circuit = this.#find(key, now)
+    const circuit = this.#circuits.find(key, now)
     return circuit === undefined
       ? { key, state: this.#modeAt(now), rate: undefined, calls: 0, retryAfter: left(this.#modeUntil(now), now) }
       : circuit.snapshot(now)
   }
 
   snapshots(now: number): ReadonlyArray<Snapshot> {
-    return this.#present(now).map((circuit) => circuit.snapshot(now))
+    return this.#circuits.present(now).map(([, circuit]) => circuit.snapshot(now))
   }
 
   // -- by hand -----------------------------------------------------------------------------------------------------------
 
   open(key: string | undefined, forMs: number | undefined, now: number, emit: Emit | undefined): void {
-    const isAll = this.#keyed !== undefined && key === undefined
+    const isAll = this.#keyed && key === undefined
     if (isAll && this.#mode.state !== "isolated") this.#mode = this.#openMode(now, forMs)
-    for (const circuit of isAll ? this.#present(now) : [this.#use(key, now)]) {
+    for (const circuit of isAll ? this.#all(now) : [this.#circuits.use(key, now)]) {
       this.#move(circuit, emit, () => circuit.expire(now))
       if (circuit.state === "isolated") continue
       this.#move(circuit, emit, () => circuit.open(now, forMs === undefined ? undefined : now + forMs))
@@ -127,9 +122,9 @@ export class Breaker<Rejection> {
   }
 
   #set(to: "closed" | "isolated", key: string | undefined, now: number, emit: Emit | undefined): void {
-    const isAll = this.#keyed !== undefined && key === undefined
+    const isAll = this.#keyed && key === undefined
     if (isAll) this.#mode = { state: to }
-    for (const circuit of isAll ? this.#present(now) : [this.#use(key, now)]) {
+    for (const circuit of isAll ? this.#all(now) : [this.#circuits.use(key, now)]) {
       this.#move(circuit, emit, () => circuit.expire(now))
       this.#move(circuit, emit, () => (to === "closed" ? circuit.close() : circuit.isolate()))
     }
@@ -137,27 +132,11 @@ export class Breaker<Rejection> {
 
   // -- the circuits ------------------------------------------------------------------------------------------------------
 
-  /** Counts as use, and makes the circuit if there is none. */
-  #use(key: string | undefined, now: number): GuardedCircuit<Rejection> {
-    return this.#keyed === undefined ? this.#single : this.#keyed.get(this.#given(key), now)
+  #all(now: number): ReadonlyArray<GuardedCircuit<Rejection>> {
+    return this.#circuits.present(now).map(([, circuit]) => circuit)
   }
 
-  #find(key: string | undefined, now: number): GuardedCircuit<Rejection> | undefined {
-    return this.#keyed === undefined ? this.#single : this.#keyed.peek(this.#given(key), now)
-  }
-
-  #present(now: number): ReadonlyArray<GuardedCircuit<Rejection>> {
-    return this.#keyed === undefined ? [this.#single] : this.#keyed.entries(now).map(([, circuit]) => circuit)
-  }
-
-  #given(key: string | undefined): string {
-    return (
-      key ??
-      invalid("key", key, `a string, said at the call, because the circuit breaker "${this.#shared.name}" is keyed`)
-    )
-  }
-
-  #make(key: string, now: number): GuardedCircuit<Rejection> {
+  #make(key: string | undefined, now: number): GuardedCircuit<Rejection> {
     const circuit = new GuardedCircuit(this.#shared, key)
     const state = this.#modeAt(now)
     if (state === "open") circuit.open(now, this.#modeUntil(now))

@@ -16,6 +16,7 @@ import type { CircuitOpen } from "./circuitOpen.ts"
 import { CurrentListener } from "./events.ts"
 import type { Emit } from "./events.ts"
 import { openTimes } from "./openTimes.ts"
+import type { Keys } from "./perKey.ts"
 import { monotonicMs, nowMs } from "./time.ts"
 import { detector, isTrip, TripTypeId } from "./trip.ts"
 import type { Trip } from "./trip.ts"
@@ -32,7 +33,7 @@ export interface Resolved {
     readonly defect?: "failed" | "ignored" | undefined
   }
   /** Undefined: the breaker is not keyed. */
-  readonly keys: { readonly max: number; readonly idleTimeToLive: Duration.Input } | undefined
+  readonly keys: Keys | undefined
   readonly initial: State
 }
 
@@ -66,7 +67,7 @@ export const make = Effect.fnUntraced(function* (
       changed,
       reject: (key, state, until) => circuitOpen(name, key, state, until, now)
     },
-    options.keys && keysOf(options.keys),
+    options.keys,
     initialOf(options.initial)
   )
   const reading = <A>(f: (now: number) => A): Effect.Effect<A> =>
@@ -137,8 +138,3 @@ const initialOf = (initial: State): State =>
   initial === "closed" || initial === "open" || initial === "half-open" || initial === "isolated"
     ? initial
     : validate.invalid("initial", initial, '"closed", "open", "half-open" or "isolated"')
-
-const keysOf = (keys: NonNullable<Resolved["keys"]>) => ({
-  max: validate.integer("keys.max", keys.max, 1),
-  idleTimeToLiveMs: validate.duration("keys.idleTimeToLive", keys.idleTimeToLive, "positive")
-})

@@ -6,6 +6,7 @@ import type { Budget } from "./budget.ts"
 import { orUndefined } from "./context.ts"
 import type { AttemptKind } from "./events.ts"
 import type { History } from "./history.ts"
+import type { Level } from "./priorities.ts"
 import { nowMs } from "./time.ts"
 
 /** A deadline in force. `at` is monotonic milliseconds of the Clock; `owner` is whoever set it, and raises it. */
@@ -29,6 +30,8 @@ export interface Frame {
   readonly history: History | undefined
   readonly deadline: DeadlineInForce | undefined
   readonly idempotencyKey: string | undefined
+  /** How much the call matters; undefined outside of all calls. */
+  readonly priority: Level | undefined
   /** The budgets of the tasks around: every retry below draws from each of them. */
   readonly tasks: ReadonlyArray<Budget>
   /** Whether the call counts towards this budget. */
@@ -126,6 +129,9 @@ export class Region implements Frame {
   }
   get idempotencyKey() {
     return this.parent?.idempotencyKey
+  }
+  get priority() {
+    return this.parent?.priority
   }
 }
 

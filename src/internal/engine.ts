@@ -37,6 +37,7 @@ import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
 import { Permits } from "./permits.ts"
 import type { CallOptions, Plan } from "./plan.ts"
+import { priorityIn, type Level } from "./priorities.ts"
 import { Retries } from "./retries.ts"
 import { emitter } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
@@ -158,6 +159,10 @@ export class Call extends Permits implements Frame {
 
   get attempt(): number {
     return this.number
+  }
+
+  get priority(): Level {
+    return priorityIn(this.context, this.parent)
   }
 
   get history(): History | undefined {

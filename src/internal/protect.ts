@@ -10,6 +10,7 @@ import { bounded } from "./bounded.ts"
 import { currentFrame } from "./currentCall.ts"
 import { reasonOf, tagOf } from "./events.ts"
 import type { Emit } from "./events.ts"
+import { priorityIn, type Level } from "./priorities.ts"
 import { reportDefect } from "./reportDefect.ts"
 import { emitter } from "./spanEvents.ts"
 import { monotonicMs } from "./time.ts"
@@ -64,6 +65,10 @@ class Run<A, E, R, Rejection> implements Call {
 
   get policy(): string {
     return this.#options.name
+  }
+
+  get priority(): Level {
+    return priorityIn(this.#fiber.context, currentFrame(this.#fiber))
   }
 
   get random(): () => number {
