@@ -15,7 +15,10 @@ export interface Budget {
 
 /** What one call in progress holds of one budget. */
 export interface BudgetCall {
-  /** An attempt of the call has ended with `outcome`; called before `retry` is asked. */
+  /**
+   * An attempt of the call has ended with `outcome`; called before `retry` is asked. At most one of a call's outcomes is final (a
+   * success, or a failure that is not retried): of attempts that hedge each other, the one that wins.
+   */
   readonly attempt: (now: number, outcome: Outcome) => void
   /** Check and take in one step: a token for one more attempt, or nothing. */
   readonly retry: (now: number, request: RetryRequest) => Token | undefined

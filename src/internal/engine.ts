@@ -32,7 +32,7 @@ import {
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
 import { reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
-import { Evaluated } from "./evaluated.ts"
+import { evaluated } from "./evaluated.ts"
 import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
 import { Permits } from "./permits.ts"
@@ -57,23 +57,22 @@ export const run = <A, E, R>(
 ): Effect.Effect<A, unknown, R> => new Run(plan, options, self) as never
 
 /** The call that is still to be made: each run of it is a call of its own. */
-class Run extends Evaluated {
+class Run {
   readonly plan: Plan
   readonly options: CallOptions | undefined
   readonly self: Effect.Effect<unknown, unknown, unknown>
 
   constructor(plan: Plan, options: CallOptions | undefined, self: Effect.Effect<unknown, unknown, unknown>) {
-    super()
     this.plan = plan
     this.options = options
     this.self = self
   }
-
-  evaluate(fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<unknown, unknown, unknown> {
-    const call = new Call(this.plan, this.options, this.self, fiber)
-    return Admission.look(call) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
-  }
 }
+
+evaluated(Run, function (fiber) {
+  const call = new Call(this.plan, this.options, this.self, fiber)
+  return Admission.look(call) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
+})
 
 /** One call. As an effect it is the next attempt, from admission on. */
 export class Call extends Permits implements Frame {
@@ -184,7 +183,7 @@ export class Call extends Permits implements Frame {
     return Effect.catchCause(this as never, (cause) => this.failed(cause)) as Effect.Effect<unknown, unknown, never>
   }
 
-  evaluate(): Effect.Effect<unknown, unknown, unknown> {
+  begin(): Effect.Effect<unknown, unknown, unknown> {
     if (this.number === 1) {
       if (this.plan.keyed && this.idempotencyKey === undefined) return this.mint()
       if (this.plan.budgets.length > 0) Budgets.begin(this)
@@ -205,7 +204,7 @@ export class Call extends Permits implements Frame {
       this.idempotencyKey = name(`the idempotency key minted for ${this.plan.name}`, key)
       this.now = this.readNow()
       this.asking = undefined
-      return Admission.look(this) ?? this.evaluate()
+      return Admission.look(this) ?? this.begin()
     })
   }
 
@@ -441,6 +440,10 @@ export class Call extends Permits implements Frame {
     return this.ownDeadlineMs === undefined ? undefined : this.ownDeadlineMs - this.now
   }
 }
+
+evaluated(Call, function () {
+  return this.begin()
+})
 
 /** Whether a retry around, of Effect's or of a policy, is past its first attempt. */
 const isRetrying = (context: Context.Context<never>): boolean => {

@@ -4,17 +4,11 @@ import type { Effect, Fiber } from "effect"
 
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 
-export abstract class Evaluated {
-  /** What the effect does, as the function given to `Effect.withFiber`. */
-  abstract evaluate(fiber: Fiber.Fiber<unknown, unknown>): AnyEffect
+/** Makes the instances of a class effects; `evaluate` is what one does, as the function given to `Effect.withFiber`. */
+export const evaluated = <T extends object>(
+  type: { readonly prototype: T },
+  evaluate: (this: T, fiber: Fiber.Fiber<unknown, unknown>) => AnyEffect
+): void => {
+  const effect = Effectable.Prototype<AnyEffect>({ label: "withResilience", evaluate: evaluate as never })
+  Object.defineProperties(type.prototype, Object.getOwnPropertyDescriptors(effect))
 }
-
-Object.setPrototypeOf(
-  Evaluated.prototype,
-  Effectable.Prototype<AnyEffect & Evaluated>({
-    label: "withResilience",
-    evaluate(fiber) {
-      return this.evaluate(fiber)
-    }
-  })
-)

@@ -3,12 +3,11 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 import type { Outcome, Permit } from "../Guard.ts"
-import { Evaluated } from "./evaluated.ts"
 import { interrupted } from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { reportDefect } from "./reportDefect.ts"
 
-export abstract class Permits extends Evaluated {
+export abstract class Permits {
   abstract readonly plan: Plan
   abstract readonly fiber: Fiber.Fiber<unknown, unknown>
   abstract now: number

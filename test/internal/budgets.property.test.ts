@@ -79,12 +79,14 @@ const subject = (model: BudgetModel): Subject<ModelCall> => ({
   balance: (now) => model.balance(now)
 })
 
+const finalKinds: ReadonlySet<string> = new Set(["success", "permanent", "unrecognised", "defect"])
+
 /**
  * Runs the commands, then cancels and ends what is left. The trace holds each answer to a request for a retry and each
  * balance. `skip` names requests (by number) that are not made at all. `fates` says what became of each request.
  */
 const run = <Call>(it: Subject<Call>, script: ReadonlyArray<Command>, skip?: ReadonlySet<number>) => {
-  const slots: Array<{ readonly call: Call; request: number } | undefined> = [
+  const slots: Array<{ readonly call: Call; request: number; final: boolean } | undefined> = [
     undefined,
     undefined,
     undefined,
@@ -101,13 +103,15 @@ const run = <Call>(it: Subject<Call>, script: ReadonlyArray<Command>, skip?: Rea
   }
   for (const command of script) {
     now += command.step
-    const kind = kinds[command.kind]!
     const slot = slots[command.slot]
+    // at most one outcome of a call is final
+    const kind = slot?.final === true && finalKinds.has(kinds[command.kind]!) ? "transient" : kinds[command.kind]!
     if (command.action < 6 && slot === undefined) {
-      slots[command.slot] = { call: it.begin(now, !command.nested), request: -1 }
+      slots[command.slot] = { call: it.begin(now, !command.nested), request: -1, final: false }
     } else if (slot !== undefined && command.action <= 3) {
       if (it.holds(slot.call)) fates[slot.request] = "settled"
       it.finish(now, slot.call, kind, command.settleFirst)
+      slot.final ||= finalKinds.has(kind)
       slot.request = requests++
       if (skip?.has(slot.request) !== true) {
         const allowed = it.ask(now, slot.call, kind === "timeout")
@@ -207,7 +211,7 @@ const ratioReference = (percent: number, minPerSecond: number, windowMs: number)
     allowed: (now, price) => sum(now) >= price,
     taken: (now, cost) => entries.push({ slice: sliceOf(now), amount: -cost }) - 1,
     finished: (now, call, kind) => {
-      if (!call.deposits || call.paid || !["success", "permanent", "unrecognised", "defect"].includes(kind)) return
+      if (!call.deposits || call.paid || !finalKinds.has(kind)) return
       call.paid = true
       entries.push({ slice: sliceOf(now), amount: percent })
     },

@@ -1,5 +1,4 @@
 // Retries as a share of recent calls, above a reserve: the leaky bucket of Finagle's RetryBudget, after which Linkerd's is made.
-import type { Outcome } from "../../Guard.ts"
 import type { BudgetCall, Token } from "../budget.ts"
 import { ignore, isFinal, toUnits, unit } from "../budgets.ts"
 import type { BudgetModel } from "../budgets.ts"
@@ -21,7 +20,15 @@ export class Ratio implements BudgetModel {
   #slice = Number.NEGATIVE_INFINITY
   /** Always the sum of `#net`. */
   #total = 0
+  // calls have no state of their own
   readonly #silent: BudgetCall = { attempt: ignore, retry: (now) => this.withdraw(now), end: ignore }
+  readonly #depositing: BudgetCall = {
+    attempt: (now, outcome) => {
+      if (isFinal(outcome.kind)) this.deposit(now)
+    },
+    retry: (now) => this.withdraw(now),
+    end: ignore
+  }
 
   constructor(options: { readonly ratio: number; readonly minPerSecond: number; readonly windowMs: number }) {
     this.#share = toUnits(options.ratio)
@@ -30,7 +37,7 @@ export class Ratio implements BudgetModel {
   }
 
   begin(_now: number, deposits: boolean): BudgetCall {
-    return deposits ? new DepositingCall(this) : this.#silent
+    return deposits ? this.#depositing : this.#silent
   }
 
   balance(now: number): number {
@@ -79,26 +86,4 @@ export class Ratio implements BudgetModel {
     }
     this.#slice = slice
   }
-}
-
-/** The one kind of call with a state of its own: it pays in once, however many of its attempts (hedges, say) come to an end. */
-class DepositingCall implements BudgetCall {
-  readonly #budget: Ratio
-  #deposited = false
-
-  constructor(budget: Ratio) {
-    this.#budget = budget
-  }
-
-  attempt(now: number, outcome: Outcome): void {
-    if (this.#deposited || !isFinal(outcome.kind)) return
-    this.#deposited = true
-    this.#budget.deposit(now)
-  }
-
-  retry(now: number): Token | undefined {
-    return this.#budget.withdraw(now)
-  }
-
-  end(): void {}
 }
