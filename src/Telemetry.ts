@@ -49,11 +49,14 @@ export type {
   CallRecovered,
   CallStarted,
   CallSucceeded,
+  ChaosInjected,
   CircuitChanged,
   DeadlinePassed,
   Event,
   FallbackServed,
   GuardRejected,
+  HedgeDenied,
+  HedgeStarted,
   RetryDenied,
   RetryScheduled
 } from "./internal/events.ts"
@@ -228,6 +231,8 @@ export const recorded = <A, E, R>(
  * | `resilience.retries` | counter | `policy`, `error` that caused it |
  * | `resilience.retries.recovered` | counter of calls | `policy` |
  * | `resilience.retries.denied` | counter | `policy`, `reason` |
+ * | `resilience.hedges` | counter | `policy` |
+ * | `resilience.hedges.denied` | counter of hedges that were due and did not start | `policy`, `reason`: budget, rejected |
  * | `resilience.call.duration` | histogram, ms | `policy` |
  * | `resilience.attempt.duration` | histogram, ms | `policy` |
  * | `resilience.guard.rejections` | counter | `guard`, `reason` |
@@ -235,6 +240,7 @@ export const recorded = <A, E, R>(
  * | `resilience.circuit.transitions` | counter | `breaker`, `from`, `to` |
  * | `resilience.budget.balance` | gauge | `budget` |
  * | `resilience.fallbacks` | counter | `name`, `source`: stale, fallback |
+ * | `resilience.chaos.injected` | counter | `policy`, `injection`: fault, latency, result, behavior |
  *
  * Attributes are low in cardinality: `error` is the error's `_tag`, and a key never shows. For that reason
  * `resilience.budget.balance` leaves keyed budgets out. `resilience.circuit.circuits` counts the circuits that are *not*
@@ -262,8 +268,8 @@ export const layerMetrics: Layer.Layer<never> = listening<never>(
  * | level | events |
  * |---|---|
  * | Warn | `CallFailed` (not when its caller gave it up); `CircuitChanged` to open or isolated |
- * | Info | `CallRecovered`, `FallbackServed`, `CircuitChanged` to half-open or closed |
- * | Debug | `RetryScheduled`, `RetryDenied`, `GuardRejected`, `DeadlinePassed`: the steps towards one of the above |
+ * | Info | `CallRecovered`, `FallbackServed`, `CircuitChanged` to half-open or closed, `ChaosInjected` |
+ * | Debug | `RetryScheduled`, `RetryDenied`, `HedgeStarted`, `HedgeDenied`, `GuardRejected`, `DeadlinePassed`: the steps towards one of the above |
  *
  * A healthy call logs nothing, and an outage does not flood the log: of lines that differ in nothing but the moment (the same
  * event of the same policy with the same error) one is written in a second, and the next says how many were left out.

@@ -221,7 +221,7 @@ describe("Policy.make refuses", () => {
   })
 
   it("a safety that is missing where there is a retry, or that is none", () => {
-    const allowed = '"idempotent", "not-idempotent" or an Idempotency.key(…) for a policy that retries'
+    const allowed = '"idempotent", "not-idempotent" or an Idempotency.key(…) for a policy that retries or hedges'
     refuses(() => make({ name: "p", retry: once }), "Policy.make: safety", undefined, allowed, "undefined")
     refuses(() => make({ ...base, safety: undefined }), "Policy.make: safety", undefined, allowed, "undefined")
     for (const [safety, printed] of [
@@ -257,7 +257,7 @@ describe("Policy.make refuses", () => {
       () => make({ ...base, deadlin: 1 }),
       "Policy.make: deadlin",
       "deadlin",
-      "one of the options name, faults, safety, deadline, attemptTimeout, retry, retryAfterCeiling, budget, guards, unbounded",
+      "one of the options name, faults, safety, deadline, attemptTimeout, retry, retryAfterCeiling, budget, guards, hedge, unbounded",
       '"deadlin"'
     )
     assert.strictEqual(refusal(() => make({ ...base, constructor: undefined })).option, "Policy.make: constructor")

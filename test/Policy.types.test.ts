@@ -6,6 +6,7 @@ import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import type { DeadlineExceeded } from "../src/Deadline.ts"
 import * as Fault from "../src/Fault.ts"
 import * as Guard from "../src/Guard.ts"
+import * as Hedge from "../src/Hedge.ts"
 import * as Idempotency from "../src/Idempotency.ts"
 import * as Policy from "../src/Policy.ts"
 import { withResilience, type AttemptTimeout, type RetryExhausted } from "../src/Policy.ts"
@@ -75,6 +76,49 @@ class Upstream extends RetryBudget.Service<Upstream>()("test/Upstream", RetryBud
 class TenantBudget extends RetryBudget.Service<TenantBudget>()("test/TenantBudget", RetryBudget.ratio(), {
   keys: { max: 10 }
 }) {}
+
+class LearnedHedge extends Hedge.Service<LearnedHedge>()("test/LearnedHedge", {}) {}
+
+describe("hedges", () => {
+  const hedge = { after: "1 second" } as const
+
+  it("without a retry all errors come out as they are; a service is asked for", () => {
+    const fixed = Policy.make({ name: "p", safety: "idempotent", hedge })
+    errorIs<AllE>()(call.pipe(withResilience(fixed)))
+    servicesAre<Db>()(call.pipe(withResilience(fixed)))
+    const learned = Policy.make({
+      ...idempotent,
+      hedge: LearnedHedge,
+      faults: Fault.tags({ transient: ["NetworkError"] })
+    })
+    errorIs<Busy | NotFound | Sql | RetryExhausted<NetworkError>>()(call.pipe(withResilience(learned)))
+    servicesAre<Db | LearnedHedge>()(call.pipe(withResilience(learned)))
+    const timed = Policy.make({
+      name: "p",
+      safety: Idempotency.key(Idempotency.uuid),
+      hedge,
+      attemptTimeout: "2 seconds"
+    })
+    errorIs<AllE | AttemptTimeout>()(call.pipe(withResilience(timed)))
+  })
+
+  it("need a safety that allows the same request twice", () => {
+    // @ts-expect-error safety is missing
+    assert.throws(() => Policy.make({ name: "p", hedge }), /safety/)
+    // @ts-expect-error the request would be sent twice
+    assert.throws(() => Policy.make({ name: "p", safety: "not-idempotent", hedge }), /safety/)
+    const once = Policy.make({ name: "p", safety: "not-idempotent" })
+    // @ts-expect-error the request would be sent twice
+    assert.throws(() => Policy.extend(once, { name: "q", hedge }), /safety/)
+    const perhaps = sometimes() ? hedge : undefined
+    // @ts-expect-error safety is missing where there may be a hedge
+    assert.throws(() => Policy.make({ name: "p", hedge: perhaps }), /safety/)
+    // @ts-expect-error a misspelt option
+    assert.throws(() => Policy.make({ name: "p", safety: "idempotent", hedge: { afterwards: 1 } }), /hedge/)
+    // @ts-expect-error not a hedge
+    assert.throws(() => Policy.make({ name: "p", safety: "idempotent", hedge: Sql }), /hedge/)
+  })
+})
 
 describe("the split of the errors", () => {
   it("one list: what it does not name comes out unchanged", () => {

@@ -55,6 +55,8 @@ const retryDenied: Event = {
   error: "NetworkError",
   deniedBy: "app/Budget"
 }
+const hedgeStarted: Event = { ...call, _tag: "HedgeStarted", attempt: 2, after: Duration.millis(80) }
+const hedgeDenied: Event = { ...call, _tag: "HedgeDenied", attempt: 3, reason: "budget", deniedBy: "app/Budget" }
 const recovered: Event = { ...call, _tag: "CallRecovered", attempts: 2, error: "NetworkError", elapsed }
 const succeeded: Event = { ...call, _tag: "CallSucceeded", attempts: 2, elapsed }
 const callFailed: Event = {
@@ -101,6 +103,14 @@ const served: Event = {
 }
 const deadlinePassed: Event = { _tag: "DeadlinePassed", at: 1_000, name: "quotes.get", after: Duration.seconds(3) }
 const budgetChanged: Event = { _tag: "BudgetChanged", at: 1_000, budget: "app/Budget", key: undefined, balance: 4 }
+const injected: Event = {
+  ...call,
+  _tag: "ChaosInjected",
+  attempt: 1,
+  injection: "fault",
+  error: "NetworkError",
+  delay: undefined
+}
 
 const everyEvent = [
   started,
@@ -118,7 +128,10 @@ const everyEvent = [
   closed,
   served,
   deadlinePassed,
-  budgetChanged
+  budgetChanged,
+  injected,
+  hedgeStarted,
+  hedgeDenied
 ]
 
 /** What the engine does. */
@@ -451,7 +464,10 @@ describe("Telemetry", () => {
             "resilience.circuit.circuits{breaker=app/Breaker,state=open}": 1,
             "resilience.circuit.circuits{breaker=app/Breaker,state=half-open}": 0,
             "resilience.budget.balance{budget=app/Budget}": 4,
-            "resilience.fallbacks{name=app/Last,source=stale}": 1
+            "resilience.fallbacks{name=app/Last,source=stale}": 1,
+            "resilience.chaos.injected{policy=quotes.get,injection=fault}": 1,
+            "resilience.hedges{policy=quotes.get}": 1,
+            "resilience.hedges.denied{policy=quotes.get,reason=budget}": 1
           })
         }).pipe(Effect.provide(Telemetry.layerMetrics))
         // Released, it knows of no circuit any more
@@ -509,7 +525,9 @@ describe("Telemetry", () => {
           { ...deadlinePassed, name: undefined } as Event,
           { ...served, source: "fallback", age: undefined, name: "zero" } as Event,
           { ...opened, to: "isolated" } as Event,
-          { ...callFailed, attempts: 1, error: "NotFound", lastError: undefined } as Event
+          { ...callFailed, attempts: 1, error: "NotFound", lastError: undefined } as Event,
+          { ...injected, injection: "latency", error: undefined, delay: Duration.millis(50) } as Event,
+          { ...injected, injection: "result", error: undefined } as Event
         ).pipe(
           Effect.provide(Telemetry.layerLog),
           Effect.provide(logs.layer),
@@ -526,11 +544,16 @@ describe("Telemetry", () => {
           "Info app/Breaker: the circuit went from half-open to closed",
           "Info app/Last: answered CircuitOpen with a value 2s old",
           "Debug quotes.get: not done after 3s",
+          "Info quotes.get: injected into attempt 1 by Chaos: fault (NetworkError)",
+          "Debug quotes.get: attempt 2 started beside the first, which has taken 80ms so far",
+          "Debug quotes.get: no hedge (budget, app/Budget)",
           "Debug quotes.get: no retry after NetworkError in attempt 2 (schedule)",
           "Debug a deadline: not done after 3s",
           "Info zero: answered CircuitOpen with a substitute",
           "Warn app/Breaker: the circuit went from closed to isolated",
-          "Warn quotes.get: failed with NotFound after 1 attempt and 120ms"
+          "Warn quotes.get: failed with NotFound after 1 attempt and 120ms",
+          "Info quotes.get: injected into attempt 1 by Chaos: latency (50ms)",
+          "Info quotes.get: injected into attempt 1 by Chaos: result"
         ])
       })
     )
@@ -626,7 +649,9 @@ describe("Telemetry", () => {
           yield* emit(
             { ...started, policy: "users.get" } as Event,
             { ...retryScheduled, policy: "idle" } as Event,
-            { ...rejected, policy: "idle" } as Event
+            { ...rejected, policy: "idle" } as Event,
+            { ...injected, policy: "users.get" } as Event,
+            { ...injected, policy: "users.get", injection: "result", error: undefined } as Event
           )
           yield* emit(opened, { ...opened, key: undefined, to: "isolated" } as Event)
           const report = yield* Telemetry.report
@@ -641,8 +666,9 @@ describe("Telemetry", () => {
           "idle            0       0        1              -          -         1",
           "users.get       1       0        0          0.00x          -         0",
           "",
-          "quotes.get: 2 calls, 1 retry (NetworkError 1), 1 of 2 retried calls recovered, 1 failed, no further retry once (budget 1), 2 rejections (app/Breaker open 1, app/Bulkhead full 1), last error NetworkError at 1970-01-01T00:00:01.000Z",
+          "quotes.get: 2 calls, 1 retry (NetworkError 1), 1 hedge, 1 of 2 retried calls recovered, 1 failed, no further retry once (budget 1), 2 rejections (app/Breaker open 1, app/Bulkhead full 1), 1 injection by Chaos, last error NetworkError at 1970-01-01T00:00:01.000Z",
           "idle: 0 calls, 1 retry (NetworkError 1), 1 rejection (app/Breaker open 1)",
+          "users.get: 1 call, 2 injections by Chaos",
           "",
           'circuit app/Breaker "h": open since 1970-01-01T00:00:01.000Z',
           "circuit app/Breaker: isolated since 1970-01-01T00:00:01.000Z",
@@ -729,6 +755,12 @@ describe("Telemetry", () => {
             }
           ],
           ["resilience.deadline.passed", { "resilience.name": "quotes.get", "resilience.after_ms": 3000 }],
+          ["resilience.chaos.injected", { ...of, "resilience.attempt": 1, "resilience.injection": "fault", ...error }],
+          ["resilience.hedge.started", { ...of, "resilience.attempt": 2, "resilience.after_ms": 80 }],
+          [
+            "resilience.hedge.denied",
+            { ...of, "resilience.attempt": 3, "resilience.reason": "budget", "resilience.denied_by": "app/Budget" }
+          ],
           ["resilience.retry.scheduled", { ...retry, "resilience.retry_after_ms": 9000 }]
         ]
         assert.deepStrictEqual(

@@ -46,6 +46,13 @@ const timed = Policy.make({ ...parts, attemptTimeout: "50 millis" })
 const bounded = Policy.make({ ...parts, deadline: "1 minute" })
 const both = Policy.make({ ...parts, deadline: "1 minute", attemptTimeout: "50 millis" })
 const keyed = Policy.make({ ...parts, safety: Idempotency.key(Effect.andThen(Effect.sleep(1), Idempotency.uuid)) })
+const hedged = Policy.make({ ...parts, hedge: { after: "3 millis", max: 2 } })
+const hedgedBoth = Policy.make({
+  ...parts,
+  hedge: { after: "3 millis" },
+  deadline: "1 minute",
+  attemptTimeout: "50 millis"
+})
 const outer = Policy.make({ name: "outer", deadline: "30 seconds", guards: [Sync, Waiting] })
 const noRetry = Policy.make({ name: "inner", attemptTimeout: "50 millis", guards: [Sync, Waiting, Breaker] })
 
@@ -102,6 +109,8 @@ const scenarios: Record<string, () => Effect.Effect<unknown, unknown, Needs>> = 
   "with a deadline": () => withResilience(work(false), bounded),
   "with both": () => withResilience(work(true), both),
   "with a minted key": () => withResilience(work(false), keyed),
+  hedged: () => withResilience(work(false), hedged),
+  "hedged, with both": () => withResilience(work(true), hedgedBoth),
   nested: () => withResilience(withResilience(work(true), noRetry), both),
   "nested the other way, in a deadline and a task": () =>
     withResilience(work(false), bounded).pipe(

@@ -3,11 +3,12 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
-import type { Admitted, Call as GuardCall, Guard, Pending, Rejected } from "../Guard.ts"
+import type { Fiber } from "effect"
+import type { Admitted, Call as GuardCall, Guard, Pending, Permit, Rejected } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
 import { service } from "./context.ts"
-import type { Call } from "./engine.ts"
-import type { Plan } from "./plan.ts"
+import type { DeadlineInForce } from "./currentCall.ts"
+import type { CallOptions, Plan } from "./plan.ts"
 import type { AttemptKind, Emit } from "./events.ts"
 import type { Level } from "./priorities.ts"
 
@@ -28,15 +29,43 @@ export const guardsInForce = (plan: Plan, context: Context.Context<never>): Read
   return plan.order.map(find)
 }
 
+/** An attempt that asks for admission. */
+export interface Entrant {
+  readonly plan: Plan
+  readonly options: CallOptions | undefined
+  readonly guards: ReadonlyArray<Guard<unknown>>
+  /** The i-th guard is the service `plan.guards[order[i]]`. */
+  readonly order: ReadonlyArray<number>
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  /** The context around the call. */
+  readonly context: Context.Context<never>
+  readonly number: number
+  readonly kind: AttemptKind
+  readonly deadline: DeadlineInForce | undefined
+  readonly priority: Level
+  readonly emit: Emit | undefined
+  now: number
+  /** What the guards were told last, for as long as it holds. */
+  asking: GuardCall | undefined
+  readNow(): number
+  ownTimeLeft(): number | undefined
+  hold(permit: Permit): void
+  rejected(guard: string, rejection: unknown): Effect.Effect<never, unknown>
+  /** The deadline has passed while it waited. */
+  deadlineExceeded(): Effect.Effect<never, unknown>
+  /** It is admitted. */
+  runAttempt(): Effect.Effect<unknown, unknown, unknown>
+}
+
 /** What the guards are told of one attempt. It stays as it is when the next attempt begins. */
 class Asking implements GuardCall {
   readonly key: string | undefined
   readonly attempt: number
   readonly kind: AttemptKind
   readonly now: number
-  private readonly call: Call
+  private readonly call: Entrant
 
-  constructor(call: Call, key: string | undefined) {
+  constructor(call: Entrant, key: string | undefined) {
     this.call = call
     this.key = key
     this.attempt = call.number
@@ -67,19 +96,22 @@ class Asking implements GuardCall {
 }
 
 /** The key said at the call for one service. */
-export const keyFor = (call: Call, service: Context.Key<unknown, unknown>): string | undefined => {
+export const keyFor = (
+  call: { readonly options: CallOptions | undefined },
+  service: Context.Key<unknown, unknown>
+): string | undefined => {
   const key = call.options?.key
   return typeof key === "object" ? key[service.key] : key
 }
 
-const ask = (call: Call, i: number): GuardCall => {
+const ask = (call: Entrant, i: number): GuardCall => {
   const perService = typeof call.options?.key === "object"
   if (!perService && call.asking !== undefined) return call.asking
   return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.order[i]!]!)))
 }
 
 /** A free look at each guard, before anything is taken or waited for. What it returns ends the call. */
-export const look = (call: Call): Effect.Effect<never, unknown> | undefined => {
+export const look = (call: Entrant): Effect.Effect<never, unknown> | undefined => {
   const { guards } = call
   for (let i = 0; i < guards.length; i++) {
     const guard = guards[i]!
@@ -91,7 +123,7 @@ export const look = (call: Call): Effect.Effect<never, unknown> | undefined => {
 }
 
 /** Admission through the guards from the i-th on, and then the attempt. Synchronous, unless a guard is pending. */
-export const admit = (call: Call, i: number): Effect.Effect<unknown, unknown, unknown> => {
+export const admit = (call: Entrant, i: number): Effect.Effect<unknown, unknown, unknown> => {
   const { guards } = call
   for (; i < guards.length; i++) {
     const guard = guards[i]!
@@ -103,7 +135,7 @@ export const admit = (call: Call, i: number): Effect.Effect<unknown, unknown, un
   return call.runAttempt()
 }
 
-const wait = (call: Call, admission: Pending<unknown>, i: number): Effect.Effect<unknown, unknown, unknown> =>
+const wait = (call: Entrant, admission: Pending<unknown>, i: number): Effect.Effect<unknown, unknown, unknown> =>
   Effect.flatMap(
     // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
     bounded(call.fiber, call.context, admission.effect, call.ownTimeLeft(), (exit, timedOut) => {
@@ -114,7 +146,7 @@ const wait = (call: Call, admission: Pending<unknown>, i: number): Effect.Effect
   )
 
 const afterWait = (
-  call: Call,
+  call: Entrant,
   admission: Admitted | Rejected<unknown>,
   i: number
 ): Effect.Effect<unknown, unknown, unknown> => {

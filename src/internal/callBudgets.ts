@@ -1,7 +1,7 @@
 // What one call holds of the budgets of its policy and of the tasks around it.
 import type { Outcome } from "../Guard.ts"
 import { keyFor } from "./admission.ts"
-import type { Budget, BudgetCall, Token } from "./budget.ts"
+import type { Budget, BudgetCall, RetryRequest, Token } from "./budget.ts"
 import { service } from "./context.ts"
 import { usedAround } from "./currentCall.ts"
 import type { Call } from "./engine.ts"
@@ -25,13 +25,15 @@ export const uses = (call: Call, budget: Budget): boolean => {
   return false
 }
 
-/** An attempt has ended. `nested`: with an error of a policy further in, which counts already there. */
-export const tell = (call: Call, outcome: Outcome, nested: boolean): void => {
-  const { budgets, now, taskBudgets, tokens } = call
-  if (tokens !== undefined) {
-    call.tokens = undefined
-    for (const token of tokens) token.settle(now, outcome)
-  }
+/** An attempt has ended, for which these tokens were taken. `nested`: with an error of a policy further in, which counts already there. */
+export const tell = (
+  call: Call,
+  tokens: ReadonlyArray<Token> | undefined,
+  outcome: Outcome,
+  nested: boolean
+): void => {
+  const { budgets, now, taskBudgets } = call
+  if (tokens !== undefined) for (const token of tokens) token.settle(now, outcome)
   if (nested || outcome.kind === "interrupted") return
   if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.attempt(now, outcome)
   if (taskBudgets !== undefined) for (const task of taskBudgets) task.attempt(now, outcome)
@@ -46,13 +48,13 @@ export const end = (call: Call, now: number): void => {
   if (taskBudgets !== undefined) for (const task of taskBudgets) task.end(now)
 }
 
-/** A token of every budget, or of none. Returns the name of the one that said no. */
-export const withdraw = (call: Call, timeout: boolean): string | undefined => {
+/** A token of every budget, or of none: then it is the name of the one that said no. */
+export const withdraw = (call: Call, request: RetryRequest): ReadonlyArray<Token> | string => {
   const { now } = call
   const around = call.tasks
   const tokens: Array<Token> = []
   const take = (budget: BudgetCall): boolean => {
-    const token = budget.retry(now, { timeout, kind: "retry" })
+    const token = budget.retry(now, request)
     if (token !== undefined) tokens.push(token)
     return token !== undefined
   }
@@ -65,9 +67,8 @@ export const withdraw = (call: Call, timeout: boolean): string | undefined => {
   if (around.length > 0) call.taskBudgets ??= around.map((budget) => budget.begin(now, undefined, true))
   for (let i = 0; i < around.length; i++) if (!take(call.taskBudgets![i]!)) return refused(around[i]!.name)
   for (let i = 0; i < budgets.length; i++) if (!take(budgets[i]!)) return refused(budgetOf(call, i).name)
-  if (tokens.length > 0) call.tokens = tokens
   if (call.emit !== undefined) noteBalances(call, call.emit)
-  return undefined
+  return tokens
 }
 
 /** What a retry has left in the budgets it drew from. */

@@ -4,10 +4,16 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { Outcome } from "../Guard.ts"
 import type { Call } from "./engine.ts"
-import { tagOf, type Emit, type Event } from "./events.ts"
+import { tagOf, type AttemptKind, type Emit, type Event } from "./events.ts"
 import type { Failed } from "./outcome.ts"
 
 type OfCall<Tag> = Extract<Event, { readonly _tag: Tag; readonly policy: string }>
+
+/** The key said at the call, or all of them. */
+export const keySaid = (call: Call): string | undefined => {
+  const key = call.options?.key
+  return typeof key === "object" ? Object.values(key).join(",") : key
+}
 
 /** Sends an event of the call, with what all of them say. Asked for only where `call.emit` is there. */
 export const note = <Tag extends Event["_tag"]>(
@@ -15,12 +21,11 @@ export const note = <Tag extends Event["_tag"]>(
   tag: Tag,
   fields: Omit<OfCall<Tag>, "_tag" | "at" | "policy" | "key">
 ): void => {
-  const key = call.options?.key
   call.emit!({
     _tag: tag,
     at: call.clock.currentTimeMillisUnsafe(),
     policy: call.plan.name,
-    key: typeof key === "object" ? Object.values(key).join(",") : key,
+    key: keySaid(call),
     ...fields
   } as unknown as Event)
 }
@@ -40,26 +45,43 @@ export const noteFailure = (call: Call, cause: Cause.Cause<unknown>, lastError: 
   })
 }
 
-export const noteAttempt = (call: Call, outcome: Outcome, error: string, elapsedMs: number): void =>
+interface Attempt {
+  readonly number: number
+  readonly kind: AttemptKind
+}
+
+export const noteAttempt = (
+  call: Call,
+  { kind, number: attempt }: Attempt,
+  outcome: Outcome,
+  error: string,
+  elapsedMs: number
+): void =>
   note(call, "AttemptFailed", {
-    attempt: call.number,
-    kind: call.kind,
+    attempt,
+    kind,
     outcome: outcome.kind as Exclude<Outcome["kind"], "success">,
     error,
     elapsed: Duration.millis(elapsedMs)
   })
 
-/** An attempt has ended with success, or with the caller's interruption. */
-export const noteEnd = (call: Call, exit: Exit.Exit<unknown, unknown>, outcome: Outcome, elapsedMs: number): void => {
-  if (Exit.isFailure(exit)) {
-    noteAttempt(call, outcome, "Interrupted", elapsedMs)
-    return noteFailure(call, exit.cause, call.lastError)
-  }
-  const { kind, number } = call
-  note(call, "AttemptSucceeded", { attempt: number, kind, elapsed: Duration.millis(elapsedMs) })
+/** An attempt has ended with success, or with an interruption. */
+export const noteAttemptEnd = (call: Call, attempt: Attempt, outcome: Outcome, elapsedMs: number): void =>
+  outcome.kind === "success"
+    ? note(call, "AttemptSucceeded", {
+        attempt: attempt.number,
+        kind: attempt.kind,
+        elapsed: Duration.millis(elapsedMs)
+      })
+    : noteAttempt(call, attempt, outcome, "Interrupted", elapsedMs)
+
+/** A call has ended with success, or with the caller's interruption. */
+export const noteEnd = (call: Call, exit: Exit.Exit<unknown, unknown>): void => {
+  if (Exit.isFailure(exit)) return noteFailure(call, exit.cause, call.lastError)
+  const attempts = call.begun
   const elapsed = sinceStart(call)
-  if (number > 1) note(call, "CallRecovered", { attempts: number, error: tagOf(call.lastError), elapsed })
-  note(call, "CallSucceeded", { attempts: number, elapsed })
+  if (call.retries !== undefined) note(call, "CallRecovered", { attempts, error: tagOf(call.lastError), elapsed })
+  note(call, "CallSucceeded", { attempts, elapsed })
 }
 
 export const noteDeadline = (call: Call, emit: Emit): void =>

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 import type { Budget } from "./budget.ts"
+import type { Chaos } from "./chaos.ts"
 import { orUndefined } from "./context.ts"
 import type { AttemptKind } from "./events.ts"
 import type { History } from "./history.ts"
@@ -32,6 +33,8 @@ export interface Frame {
   readonly idempotencyKey: string | undefined
   /** How much the call matters; undefined outside of all calls. */
   readonly priority: Level | undefined
+  /** What to inject into the attempts of the calls within. Here, because a call looks for the frame around it anyway. */
+  readonly chaos: Chaos | undefined
   /** The budgets of the tasks around: every retry below draws from each of them. */
   readonly tasks: ReadonlyArray<Budget>
   /** Whether the call counts towards this budget. */
@@ -66,6 +69,7 @@ export interface Change {
   /** No deadline around counts here. */
   readonly unbounded?: boolean
   readonly tasks?: ReadonlyArray<Budget>
+  readonly chaos?: Chaos
 }
 
 /**
@@ -132,6 +136,9 @@ export class Region implements Frame {
   }
   get priority() {
     return this.parent?.priority
+  }
+  get chaos() {
+    return this.change.chaos ?? this.parent?.chaos
   }
 }
 

@@ -18,7 +18,17 @@ import * as Admission from "./admission.ts"
 import { bounded, defectsOf } from "./bounded.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
-import { errorTag, note, noteAttempt, noteDeadline, noteEnd, noteFailure } from "./callEvents.ts"
+import type { Chaos } from "./chaos.ts"
+import {
+  errorTag,
+  keySaid,
+  note,
+  noteAttempt,
+  noteAttemptEnd,
+  noteDeadline,
+  noteEnd,
+  noteFailure
+} from "./callEvents.ts"
 import { clockIn, orUndefined } from "./context.ts"
 import {
   armedFor,
@@ -33,6 +43,7 @@ import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
 import { reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
 import { evaluated } from "./evaluated.ts"
+import { hedged } from "./hedging.ts"
 import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
 import { Permits } from "./permits.ts"
@@ -43,6 +54,15 @@ import { emitter } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
 import { monotonicMs } from "./time.ts"
 import { name } from "./validate.ts"
+
+/** Which limit of our own has cut an attempt. */
+export type Cut = "timeout" | "deadline" | undefined
+
+/** How an attempt, or a round of them, has failed. */
+export interface Ended {
+  readonly failed: Outcomes.Failed
+  readonly cut: Cut
+}
 
 interface Refusal {
   readonly deniedBy?: string
@@ -97,8 +117,11 @@ export class Call extends Permits implements Frame {
   readonly emit: Emit | undefined
 
   live = true
-  /** "over": what comes out is decided already, and only passes through. */
-  state: "between" | "running" | "over" = "between"
+  /**
+   * "settled": the attempts of a hedged round have ended, and everybody was told. "over": what comes out is decided already, and only
+   * passes through.
+   */
+  state: "between" | "running" | "settled" | "over" = "between"
   /** Of the attempt in progress, or to come. */
   number = 1
   /** How many attempts have begun: one that a guard refuses has not. */
@@ -107,15 +130,17 @@ export class Call extends Permits implements Frame {
   now: number
   attemptStartedMs = 0
   /** Set when one of our own limits cut the attempt: then it is not the classifier's business. */
-  cut: "timeout" | "deadline" | undefined = undefined
+  cut: Cut = undefined
   contextSet = false
   asking: GuardCall | undefined = undefined
   budgets: Array<BudgetCall> | undefined = undefined
   taskBudgets: Array<BudgetCall> | undefined = undefined
-  tokens: Array<Token> | undefined = undefined
+  tokens: ReadonlyArray<Token> | undefined = undefined
   idempotencyKey: string | undefined
   /** From the first failure on. */
   retries: Retries | undefined = undefined
+  /** The failure that a hedged round has ended with. */
+  ended: Ended | undefined = undefined
 
   constructor(
     plan: Plan,
@@ -166,6 +191,10 @@ export class Call extends Permits implements Frame {
 
   get history(): History | undefined {
     return this.retries?.history
+  }
+
+  get chaos(): Chaos | undefined {
+    return this.parent?.chaos
   }
 
   get tasks(): ReadonlyArray<Budget> {
@@ -224,32 +253,43 @@ export class Call extends Permits implements Frame {
     this.state = "running"
     this.begun = this.number
     this.attemptStartedMs = this.now
-    const context = this.attemptContext()
+    const context = this.attemptContext(this)
+    const self = this.attemptEffect(this.number)
+    if (this.plan.hedge !== undefined && !Exit.isExit(self)) return hedged(this, this.plan.hedge, self, context)
     const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
-    if (ms === undefined || Exit.isExit(this.self)) {
+    if (ms === undefined || Exit.isExit(self)) {
       this.enter(context)
-      return this.self
+      return self
     }
-    return bounded(this.fiber, context as Context.Context<unknown>, this.self, ms, (exit, timedOut) =>
-      timedOut ? this.timedOut(ms === timeout ? "timeout" : "deadline", exit) : exit
-    )
+    return bounded(this.fiber, context as Context.Context<unknown>, self, ms, (exit, timedOut) => {
+      if (!timedOut) return exit
+      this.cut = ms === timeout ? "timeout" : "deadline"
+      return this.cutExit(this.cut, this.number, exit)
+    })
   }
 
-  private timedOut(cut: "timeout" | "deadline", exit: Exit.Exit<unknown, unknown>): Effect.Effect<never, unknown> {
-    this.cut = cut
+  /** What an attempt that one of our own limits has cut ends with. */
+  cutExit(cut: "timeout" | "deadline", attempt: number, exit: Exit.Exit<unknown, unknown>): Exit.Exit<never, unknown> {
     const { attemptTimeoutMs, name: policy } = this.plan
     const error =
       cut === "deadline"
         ? this.deadlineError()
-        : stackless(
-            () => new AttemptTimeout({ policy, attempt: this.number, after: Duration.millis(attemptTimeoutMs!) })
-          )
-    return Effect.failCause(Cause.fromReasons<unknown>([...Cause.fail(error).reasons, ...defectsOf(exit)]))
+        : stackless(() => new AttemptTimeout({ policy, attempt, after: Duration.millis(attemptTimeoutMs!) }))
+    return Exit.failCause(Cause.fromReasons<unknown>([...Cause.fail(error).reasons, ...defectsOf(exit)]))
   }
 
-  private attemptContext(): Context.Context<never> {
+  /** The effect, with what chaos puts into this attempt of it. */
+  attemptEffect(attempt: number): Effect.Effect<unknown, unknown, unknown> {
+    const { chaos, emit, fiber, plan, self } = this
+    return chaos === undefined
+      ? self
+      : chaos.inject(self, { policy: plan.name, key: keySaid(this), attempt, emit }, fiber)
+  }
+
+  /** Of an attempt that nested calls will see as `frame`. */
+  attemptContext(frame: Frame): Context.Context<never> {
     const { parent } = this
-    let context: Context.Context<never> = Context.add(this.context, CurrentCall, this)
+    let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
     if (this.retries !== undefined) {
       context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
     } else if (isRetrying(this.context)) {
@@ -289,23 +329,45 @@ export class Call extends Permits implements Frame {
       const before = this.retries?.lastFailed
       return this.giveUp(before === undefined ? cause : Cause.combine(before.cause, cause), before?.error)
     }
+    const ended = this.state === "settled" ? this.ended! : this.attemptFailed(cause)
     this.state = "between"
+    if (this.settling === undefined) return this.decide(ended)
+    return Effect.flatMap(this.flush(), () => {
+      this.now = this.readNow()
+      return this.decide(ended)
+    })
+  }
+
+  private attemptFailed(cause: Cause.Cause<unknown>): Ended {
     const elapsed = this.now - this.attemptStartedMs
     const cut = this.cut
     this.cut = undefined
     const failed = this.classify(cause, cut, elapsed)
     this.settle(failed.outcome, elapsed)
-    // one that a deadline has cut is neutral, like one that the caller has interrupted
-    Budgets.tell(this, failed.outcome, failed.nested || cut === "deadline")
-    if (this.emit !== undefined) noteAttempt(this, failed.outcome, errorTag(failed), elapsed)
-    if (this.settling === undefined) return this.decide(failed, cut, elapsed)
-    return Effect.flatMap(this.flush(), () => {
-      this.now = this.readNow()
-      return this.decide(failed, cut, elapsed)
-    })
+    const { tokens } = this
+    this.tokens = undefined
+    this.tell(this, tokens, failed, cut, elapsed)
+    return { failed, cut }
   }
 
-  private classify(cause: Cause.Cause<unknown>, cut: "timeout" | "deadline" | undefined, elapsed: number) {
+  /** What all but the guards are told of a failed attempt. */
+  tell(
+    attempt: { readonly number: number; readonly kind: AttemptKind; readonly attemptStartedMs: number },
+    tokens: ReadonlyArray<Token> | undefined,
+    failed: Outcomes.Failed,
+    cut: Cut,
+    elapsed: number
+  ): void {
+    // one that a deadline has cut is neutral, like one that the caller has interrupted
+    Budgets.tell(this, tokens, failed.outcome, failed.nested || cut === "deadline")
+    if (this.emit !== undefined) noteAttempt(this, attempt, failed.outcome, errorTag(failed), elapsed)
+    const { hedge, retry } = this.plan
+    if ((retry === undefined && hedge === undefined) || !Outcomes.isRetried(failed.outcome)) return
+    this.retries ??= new Retries(this, failed)
+    this.retries.failed(attempt, failed, elapsed)
+  }
+
+  classify(cause: Cause.Cause<unknown>, cut: Cut, elapsed: number): Outcomes.Failed {
     // a defect while cleaning up makes it a defect, whoever cut it
     if (cut === undefined || cause.reasons.length > 1) return Outcomes.ofCause(cause, this.plan.classifier)
     const fair = cut === "timeout" || this.hadItsChance(elapsed)
@@ -319,11 +381,7 @@ export class Call extends Permits implements Frame {
     return share !== undefined && elapsed >= share
   }
 
-  private decide(
-    failed: Outcomes.Failed,
-    cut: "timeout" | "deadline" | undefined,
-    elapsed: number
-  ): Effect.Effect<unknown, unknown, never> {
+  private decide({ cut, failed }: Ended): Effect.Effect<unknown, unknown, never> {
     if (cut === "deadline" && failed.outcome.kind !== "defect") {
       if (this.emit !== undefined) noteDeadline(this, this.emit)
       return this.giveUp(failed.cause, this.lastError)
@@ -331,13 +389,12 @@ export class Call extends Permits implements Frame {
     if (this.plan.retry === undefined || !Outcomes.isRetried(failed.outcome)) {
       return this.giveUp(failed.cause, failed.error)
     }
-    this.retries ??= new Retries(this, failed)
-    return this.retries.next(failed, elapsed)
+    return this.retries!.next(failed)
   }
 
   /** The next attempt, after a delay that every check has agreed to. */
   again(failed: Outcomes.Failed, delayMs: number): Effect.Effect<unknown, unknown, never> {
-    this.number++
+    this.number = this.begun + 1
     this.kind = "retry"
     if (this.emit !== undefined) {
       const delay = Duration.millis(delayMs)
@@ -357,21 +414,23 @@ export class Call extends Permits implements Frame {
     const outcome = Exit.isSuccess(exit) ? Outcomes.success : this.interruptedOutcome(elapsed)
     if (ran) {
       this.settle(outcome, elapsed)
-      Budgets.tell(this, outcome, Exit.isFailure(exit))
+      const { tokens } = this
+      this.tokens = undefined
+      Budgets.tell(this, tokens, outcome, Exit.isFailure(exit))
     } else {
       this.release()
     }
     Budgets.end(this, this.now)
     this.live = false
     if (this.emit !== undefined) {
-      if (ran) noteEnd(this, exit, outcome, elapsed)
-      else if (this.state === "between" && Exit.isFailure(exit)) noteFailure(this, exit.cause, this.lastError)
+      if (ran) noteAttemptEnd(this, this, outcome, elapsed)
+      if (this.state !== "over") noteEnd(this, exit)
     }
     return this.settling === undefined ? undefined : this.flush()
   }
 
   /** The caller interrupts: neutral, unless a limit of ours had cut the attempt before, or a deadline further out did now. */
-  private interruptedOutcome(elapsed: number): Outcome {
+  interruptedOutcome(elapsed: number): Outcome {
     if (this.cut === "timeout") return Outcomes.timeout
     const { deadline } = this
     const late = deadline !== undefined && this.now >= deadline.at

@@ -72,6 +72,35 @@ export interface RetryScheduled extends OfCall {
 }
 
 /**
+ * An attempt has not ended for a while, so another one has started beside it.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export interface HedgeStarted extends OfCall {
+  readonly _tag: "HedgeStarted"
+  /** The number of the attempt that starts. */
+  readonly attempt: number
+  /** How long after the attempt that it hedges. */
+  readonly after: Duration.Duration
+}
+
+/**
+ * A hedge was due, but does not start: the attempt that runs is left alone.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export interface HedgeDenied extends OfCall {
+  readonly _tag: "HedgeDenied"
+  /** The number that it would have had. */
+  readonly attempt: number
+  readonly reason: "budget" | "rejected"
+  /** The budget or guard that said no. */
+  readonly deniedBy: string
+}
+
+/**
  * An attempt failed transiently, and no further one is made.
  *
  * @since 0.1.0
@@ -203,6 +232,22 @@ export interface BudgetChanged extends Base {
 }
 
 /**
+ * `Chaos` has injected something into an attempt.
+ *
+ * @since 0.1.0
+ * @category events
+ */
+export interface ChaosInjected extends OfCall {
+  readonly _tag: "ChaosInjected"
+  readonly attempt: number
+  readonly injection: "fault" | "latency" | "result" | "behavior"
+  /** The `_tag` of the error, if it is a fault. */
+  readonly error: string | undefined
+  /** How much later the attempt begins, if it is latency. */
+  readonly delay: Duration.Duration | undefined
+}
+
+/**
  * Everything that is told. Error tags, reasons and names are low in cardinality; keys are not.
  *
  * @since 0.1.0
@@ -214,6 +259,8 @@ export type Event =
   | AttemptFailed
   | RetryScheduled
   | RetryDenied
+  | HedgeStarted
+  | HedgeDenied
   | CallRecovered
   | CallSucceeded
   | CallFailed
@@ -222,6 +269,7 @@ export type Event =
   | FallbackServed
   | DeadlinePassed
   | BudgetChanged
+  | ChaosInjected
 
 /** Sends one event. It never throws: whoever puts a listener in force wraps it (see `makeHub`). */
 export interface Emit {

@@ -42,18 +42,21 @@ const table = (policies: ReadonlyArray<PolicyReport>): ReadonlyArray<string> => 
 
 const HEADINGS = ["policy", "calls", "failed", "retries", "amplification", "recovered", "rejected"]
 
-const troubled = (policy: PolicyReport): boolean => policy.failed + policy.retries + policy.rejected > 0
+const troubled = (policy: PolicyReport): boolean =>
+  policy.failed + policy.retries + policy.rejected + policy.injected > 0
 
 const sentence = (policy: PolicyReport): string =>
   [
     `${policy.policy}: ${plural(policy.calls, "call", "calls")}`,
     policy.retries > 0 && `${plural(policy.retries, "retry", "retries")} (${list(policy.retriesByError)})`,
+    policy.hedges > 0 && plural(policy.hedges, "hedge", "hedges"),
     policy.retriedCalls > 0 &&
       `${policy.recovered} of ${plural(policy.retriedCalls, "retried call", "retried calls")} recovered`,
     policy.failed > 0 && `${policy.failed} failed`,
     policy.exhausted > 0 && `no further retry ${times(policy.exhausted)} (${list(policy.exhaustedByReason)})`,
     policy.rejected > 0 &&
       `${plural(policy.rejected, "rejection", "rejections")} (${list(policy.rejections.map(({ count, guard, reason }) => ({ name: `${guard} ${reason}`, count })))})`,
+    policy.injected > 0 && `${plural(policy.injected, "injection", "injections")} by Chaos`,
     policy.lastError !== undefined &&
       `last error ${policy.lastError.error} at ${new Date(policy.lastError.at).toISOString()}`
   ]

@@ -95,15 +95,15 @@ interface Keyable {
 
 /** The members of a guard's class that every guard has. */
 export const guardClass = <Self, Value extends Readable<unknown, unknown>>() => {
-  return <Own extends Keyable, Change extends Keyable>(
+  return <Own extends Keyable, Change extends Keyable, R = never>(
     id: string,
     own: Own,
     /** `keys` are checked, and have their defaults. */
-    make: (id: string, own: Own, change: Change, keys: Keys | undefined) => Effect.Effect<Value, never, Scope.Scope>
+    make: (id: string, own: Own, change: Change, keys: Keys | undefined) => Effect.Effect<Value, never, R | Scope.Scope>
   ) => {
     const Tag = Context.Service<Self, Value>()(id)
     const keyed = own.keys !== undefined
-    const layerWith = (change: Change): Layer.Layer<Self> =>
+    const layerWith = (change: Change): Layer.Layer<Self, never, Exclude<R, Scope.Scope>> =>
       Layer.effect(Tag)(
         Effect.catchDefect(
           Effect.suspend(() => make(id, own, change, keysOf(own.keys, change.keys))),
@@ -139,7 +139,7 @@ const keysOf = (own: KeysOptions | undefined, change: KeysOptions | undefined): 
     : checkKeys(over(keysDefaults, own, change))
 
 /** A bad option says of which service it is. */
-const naming = (id: string, defect: unknown): unknown =>
+export const naming = (id: string, defect: unknown): unknown =>
   defect instanceof InvalidOption
     ? new InvalidOption({ option: `${id}: ${defect.option}`, value: defect.value, allowed: defect.allowed })
     : defect

@@ -42,6 +42,18 @@ const describe = (event: Event): Line | undefined => {
         [event.policy, event.error, event.reason],
         `${event.policy}: no retry after ${event.error} in attempt ${event.attempt} (${event.reason}${event.deniedBy === undefined ? "" : `, ${event.deniedBy}`})`
       )
+    case "HedgeStarted":
+      return line(
+        "Debug",
+        [event.policy],
+        `${event.policy}: attempt ${event.attempt} started beside the first, which has taken ${print(event.after)} so far`
+      )
+    case "HedgeDenied":
+      return line(
+        "Debug",
+        [event.policy, event.reason],
+        `${event.policy}: no hedge (${event.reason}, ${event.deniedBy})`
+      )
     case "GuardRejected":
       return line(
         "Debug",
@@ -76,6 +88,14 @@ const describe = (event: Event): Line | undefined => {
         [event.name, event.source],
         `${event.name}: answered ${event.error} with ${event.age === undefined ? "a substitute" : `a value ${print(event.age)} old`}`
       )
+    case "ChaosInjected": {
+      const what = event.error ?? (event.delay === undefined ? undefined : print(event.delay))
+      return line(
+        "Info",
+        [event.policy, event.injection],
+        `${event.policy}: injected into attempt ${event.attempt} by Chaos: ${event.injection}${what === undefined ? "" : ` (${what})`}`
+      )
+    }
     case "CallStarted":
     case "AttemptSucceeded":
     case "AttemptFailed":

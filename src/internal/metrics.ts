@@ -66,6 +66,8 @@ export const recorder = (context: Context.Context<never>): Recorder => {
     "policy",
     "reason"
   ])
+  const hedges = counter("hedges", "Attempts started beside one that took long", ["policy"])
+  const hedgesDenied = counter("hedges.denied", "Hedges that were due and did not start", ["policy", "reason"])
   const callDuration = histogram(
     "call.duration",
     "How long calls took, retries and waiting included, in milliseconds",
@@ -80,6 +82,7 @@ export const recorder = (context: Context.Context<never>): Recorder => {
   const transitions = counter("circuit.transitions", "Changes of state of circuits", ["breaker", "from", "to"])
   const balance = gauge("budget.balance", "Retries that could be taken now", ["budget"])
   const fallbacks = counter("fallbacks", "Failures answered by a fallback", ["name", "source"])
+  const chaos = counter("chaos.injected", "What Chaos injected into attempts", ["policy", "injection"])
 
   const states = new Map<string, { readonly breaker: string; readonly state: CircuitChanged["to"] }>()
 
@@ -120,6 +123,10 @@ export const recorder = (context: Context.Context<never>): Recorder => {
         return retries(event.policy, event.error).updateUnsafe(1, context)
       case "RetryDenied":
         return denied(event.policy, event.reason).updateUnsafe(1, context)
+      case "HedgeStarted":
+        return hedges(event.policy).updateUnsafe(1, context)
+      case "HedgeDenied":
+        return hedgesDenied(event.policy, event.reason).updateUnsafe(1, context)
       case "CallRecovered":
         return recovered(event.policy).updateUnsafe(1, context)
       case "CallSucceeded":
@@ -136,6 +143,8 @@ export const recorder = (context: Context.Context<never>): Recorder => {
         // One gauge cannot show the balances of many keys, and the last one to change says nothing of the others
         if (event.key === undefined) balance(event.budget).updateUnsafe(event.balance, context)
         return
+      case "ChaosInjected":
+        return chaos(event.policy, event.injection).updateUnsafe(1, context)
       case "CallStarted":
       case "DeadlinePassed":
         return

@@ -23,7 +23,7 @@ export abstract class Permits {
     else this.permits.push(permit)
   }
 
-  protected settle(outcome: Outcome, elapsed: number): void {
+  settle(outcome: Outcome, elapsed: number): void {
     const { permit, permits } = this
     if (permit === undefined) return
     this.permit = this.permits = undefined
@@ -32,7 +32,7 @@ export abstract class Permits {
   }
 
   /** Gives permits back that no attempt has used. */
-  protected release(): void {
+  release(): void {
     this.settle(interrupted, 0)
   }
 
@@ -50,13 +50,14 @@ export abstract class Permits {
   private settleOne(permit: Permit, outcome: Outcome, elapsed: number): void {
     try {
       const effect = permit.settle(outcome, elapsed, this.now)
-      if (effect !== undefined) this.settleLater(effect)
+      if (effect !== undefined) this.later(effect)
     } catch (defect) {
       this.guardDied(defect)
     }
   }
 
-  private settleLater(effect: Effect.Effect<void>): void {
+  /** A guard has something to do that takes time. */
+  later(effect: Effect.Effect<void>): void {
     const safe = Effect.catchCause(effect, (cause) => Effect.sync(() => this.guardDied(Cause.squash(cause))))
     this.settling = this.settling === undefined ? safe : Effect.andThen(this.settling, safe)
   }

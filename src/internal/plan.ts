@@ -7,7 +7,8 @@ import type { Guard } from "../Guard.ts"
 import type { Budget } from "./budget.ts"
 import { isEndless } from "./endless.ts"
 import type { Options, Retry } from "./policyTypes.ts"
-import { duration, invalid, name as nonEmpty } from "./validate.ts"
+import { mostHedges, type Hedging } from "./hedge.ts"
+import { duration, integer, invalid, name as nonEmpty } from "./validate.ts"
 
 /** A policy, checked and in milliseconds. */
 export interface Plan {
@@ -19,6 +20,8 @@ export interface Plan {
   readonly attemptTimeoutMs: number | undefined
   readonly retry: { readonly transient: RetrySchedule; readonly throttled: RetrySchedule } | undefined
   readonly retryAfterCeilingMs: number
+  /** When an attempt is hedged; or the service that says when. */
+  readonly hedge: Hedging | Context.Key<unknown, Hedging> | undefined
   /** Whether the same request may be sent again although the dependency may have acted on it. */
   readonly repeatable: boolean
   readonly keyed: boolean
@@ -47,6 +50,7 @@ const known: ReadonlySet<string> = new Set<keyof Options>([
   "retryAfterCeiling",
   "budget",
   "guards",
+  "hedge",
   "unbounded"
 ])
 
@@ -81,8 +85,23 @@ export const compile = (options: Options): Plan => {
   const { safety } = options
   const keyed = typeof safety === "object" && safety !== null && "~effect-resilience/Idempotency" in safety
   const mint = keyed && "mint" in safety ? safety.mint : undefined
-  if (safety === undefined ? retry !== undefined : !(keyed || safety === "idempotent" || safety === "not-idempotent")) {
-    invalid(at("safety"), safety, '"idempotent", "not-idempotent" or an Idempotency.key(…) for a policy that retries')
+  if (
+    safety === undefined
+      ? retry !== undefined || options.hedge !== undefined
+      : !(keyed || safety === "idempotent" || safety === "not-idempotent")
+  ) {
+    invalid(
+      at("safety"),
+      safety,
+      '"idempotent", "not-idempotent" or an Idempotency.key(…) for a policy that retries or hedges'
+    )
+  }
+  if (options.hedge !== undefined && safety === "not-idempotent") {
+    invalid(
+      at("safety"),
+      safety,
+      '"idempotent" or an Idempotency.key(…) for a policy that hedges, because a hedge sends the request twice'
+    )
   }
   if (mint !== undefined && !Effect.isEffect(mint)) invalid(at("safety"), mint, "Idempotency.key(mint) with an effect")
   const { faults = auto } = options
@@ -102,6 +121,7 @@ export const compile = (options: Options): Plan => {
       options.retryAfterCeiling === undefined
         ? retryAfterCeilingMs
         : duration(at("retryAfterCeiling"), options.retryAfterCeiling),
+    hedge: options.hedge === undefined ? undefined : hedging(options.hedge, attemptTimeoutMs ?? deadlineMs),
     repeatable: safety === "idempotent" || keyed,
     keyed,
     mint,
@@ -116,6 +136,27 @@ const schedules = (option: string, retry: Retry): { transient: RetrySchedule; th
   }
   // what it needs is in the types of the policy; by the time it is stepped, it is there
   return pair as unknown as { transient: RetrySchedule; throttled: RetrySchedule }
+}
+
+const hedging = (
+  hedge: NonNullable<Options["hedge"]>,
+  limitMs: number | undefined
+): Hedging | Context.Key<unknown, Hedging> => {
+  if (Context.isKey(hedge)) return hedge
+  const option = "Policy.make: hedge"
+  if (typeof hedge !== "object" || hedge === null || !("after" in hedge)) {
+    return invalid(option, hedge, "{ after: Duration, max?: number }, or a Hedge.Service class")
+  }
+  const afterMs = duration(`${option}.after`, hedge.after, "positive")
+  if (limitMs !== undefined && afterMs >= limitMs) {
+    invalid(
+      `${option}.after`,
+      hedge.after,
+      "less than the attempt timeout and the deadline, or no hedge would ever start"
+    )
+  }
+  const max = integer(`${option}.max`, hedge.max ?? 1, 1, mostHedges)
+  return { name: option, max, delayMs: () => afterMs, record: () => {} }
 }
 
 const services = (option: string, given: unknown, example: string): ReadonlyArray<Context.Key<unknown, unknown>> => {

@@ -4,6 +4,7 @@ import type * as Fault from "../Fault.ts"
 import type { Guard } from "../Guard.ts"
 import type { Key, Minted, Required } from "../Idempotency.ts"
 import type { Budget } from "./budget.ts"
+import type { Hedging } from "./hedge.ts"
 import type { AttemptTimeout, DeadlineExceeded, RetryExhausted } from "./errors.ts"
 
 export type Safety = "idempotent" | "not-idempotent" | Required | Minted
@@ -15,6 +16,13 @@ export type Retry = AnySchedule | { readonly transient: AnySchedule; readonly th
 export type GuardService = Context.Key<unknown, Guard<unknown>>
 
 export type BudgetService = Context.Key<unknown, Budget>
+
+export interface HedgeOptions {
+  readonly after: Duration.Input
+  readonly max?: number | undefined
+}
+
+export type HedgeService = Context.Key<unknown, Hedging>
 
 export interface Options {
   /** Names the operation in errors, events and metrics: keep it low in cardinality, such as "quotes.get". */
@@ -44,6 +52,12 @@ export interface Options {
   readonly budget?: BudgetService | ReadonlyArray<BudgetService> | undefined
   /** The guards that every attempt passes. Their order does not matter: their phases say it. */
   readonly guards?: ReadonlyArray<GuardService> | undefined
+  /**
+   * Starts another attempt beside one that has not ended after a while, and takes the first acceptable outcome: `after` a fixed
+   * time (above 0, less than `attemptTimeout` and `deadline`), up to `max` (1 to 10, default 1) of them; or as a `Hedge.Service` learns
+   * it. Needs a `safety` that allows the same request twice. Default: none.
+   */
+  readonly hedge?: HedgeOptions | HedgeService | undefined
   /** Allows an endless schedule without a deadline. */
   readonly unbounded?: boolean | undefined
 }
@@ -104,7 +118,12 @@ type EnvOf<S> =
       : never
 
 /** What the policy itself needs. */
-export type Needs<O> = Flat<IdentifierOf<GuardsOf<O>> | IdentifierOf<BudgetsOf<O>> | EnvOf<OptionOf<O, "retry">>>
+export type Needs<O> = Flat<
+  | IdentifierOf<GuardsOf<O>>
+  | IdentifierOf<BudgetsOf<O>>
+  | IdentifierOf<OptionOf<O, "hedge">>
+  | EnvOf<OptionOf<O, "retry">>
+>
 
 type Provides<O> = O extends { readonly safety: Required | Minted } ? Key : never
 
@@ -144,14 +163,24 @@ export type Args<O> = {} extends CallOf<O> ? [call?: CallOf<O>] : [call: CallOf<
 export type Checked<O> = { readonly [K in Exclude<keyof O, keyof Options>]: never } & Sound<O>
 
 /** What the options must be together; `Policy.extend` asks it of the options it ends up with. */
-export type Sound<O> =
-  May<O, "retry"> extends true
+export type Sound<O> = Hedged<O> &
+  (May<O, "retry"> extends true
     ? (O extends { readonly safety: Safety } ? unknown : { readonly safety: Safety }) &
         (NothingToRetry<O> extends true
           ? {
               readonly retry: "`faults` calls nothing transient or throttled and there is no `attemptTimeout`: nothing can be retried"
             }
           : unknown)
+    : unknown)
+
+/** A hedge sends the request twice, whatever happens. */
+type Hedged<O> =
+  May<O, "hedge"> extends true
+    ? O extends { readonly safety: infer S extends Safety }
+      ? [S] extends ["not-idempotent"]
+        ? { readonly safety: "a policy that hedges must be idempotent, or have an idempotency key" }
+        : unknown
+      : { readonly safety: Safety }
     : unknown
 
 type NothingToRetry<O> =

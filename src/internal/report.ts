@@ -54,6 +54,8 @@ export interface PolicyReport {
   readonly retries: number
   /** Which error caused the retries, the most frequent first. */
   readonly retriesByError: ReadonlyArray<Count>
+  /** Hedges started. One that was due and did not start is not counted. */
+  readonly hedges: number
   /** Attempts divided by calls: how much more load the dependency sees. `undefined` without a call. */
   readonly amplification: number | undefined
   /** Calls of more than one attempt that ended, not counting interrupted ones. */
@@ -70,6 +72,8 @@ export interface PolicyReport {
   readonly rejected: number
   /** Which guard, and why, the most frequent first. */
   readonly rejections: ReadonlyArray<Rejections>
+  /** How often `Chaos` injected something into an attempt. What it caused is counted like the real thing. */
+  readonly injected: number
   /** The errors of failed attempts by `_tag`, the most frequent first; interrupted attempts are left out. */
   readonly errors: ReadonlyArray<Count>
   /** The latest of them, and when (milliseconds since the epoch). */
@@ -150,6 +154,8 @@ class PolicyCounts {
   interrupted = 0
   attempts = 0
   recovered = 0
+  hedges = 0
+  injected = 0
   lastError: { readonly error: string; readonly at: number } | undefined
   readonly retries = new Tally(BOUNDS.errors)
   readonly errors = new Tally(BOUNDS.errors)
@@ -175,6 +181,7 @@ class PolicyCounts {
       attempts: this.attempts,
       retries: this.retries.total,
       retriesByError: this.retries.list(),
+      hedges: this.hedges,
       amplification: this.calls === 0 ? undefined : this.attempts / this.calls,
       retriedCalls,
       recovered: this.recovered,
@@ -185,6 +192,7 @@ class PolicyCounts {
       rejections: Array.from(this.#rejections.values(), (counts) => ({ ...counts })).sort(
         (a, b) => b.count - a.count || compare(a.guard, b.guard) || compare(a.reason, b.reason)
       ),
+      injected: this.injected,
       errors: this.errors.list(),
       lastError: this.lastError
     }
@@ -227,6 +235,9 @@ export class Accumulator {
       case "RetryDenied":
         this.#policy(event).exhausted.add(event.reason)
         return
+      case "HedgeStarted":
+        this.#policy(event).hedges++
+        return
       case "CallRecovered":
         this.#policy(event).recovered++
         return
@@ -246,12 +257,16 @@ export class Accumulator {
       case "GuardRejected":
         this.#policy(event).reject(event.guard, event.reason)
         return
+      case "ChaosInjected":
+        this.#policy(event).injected++
+        return
       case "CircuitChanged":
         this.#circuit(event)
         return
       case "FallbackServed":
         entry(this.#fallbacks, event.name, BOUNDS.fallbacks, () => ({ stale: 0, fallback: 0 }))[event.source]++
         return
+      case "HedgeDenied":
       case "DeadlinePassed":
       case "BudgetChanged":
         return

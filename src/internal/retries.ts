@@ -12,6 +12,7 @@ import { withdraw } from "./callBudgets.ts"
 import { CallStart } from "./callStart.ts"
 import { isDraining } from "./draining.ts"
 import type { Call } from "./engine.ts"
+import type { AttemptKind } from "./events.ts"
 import { History } from "./history.ts"
 import type { Failed } from "./outcome.ts"
 
@@ -39,12 +40,22 @@ export class Retries {
     this.startedAt = call.clock.currentTimeMillisUnsafe() - (call.now - call.startedMs)
   }
 
+  /** An attempt has failed in a way that is worth another one. */
+  failed(
+    attempt: { readonly number: number; readonly kind: AttemptKind; readonly attemptStartedMs: number },
+    failed: Failed,
+    elapsedMs: number
+  ): void {
+    this.lastFailed = failed
+    const startedAfterMs = attempt.attemptStartedMs - this.call.startedMs
+    this.history.add(attempt.number, attempt.kind, failed.error, startedAfterMs, elapsedMs)
+  }
+
   /** Asks, in this order: draining, safety, schedule, the hint's ceiling, deadline, budget. The first "no" ends the call. */
-  next(failed: Failed, elapsedMs: number): Effect.Effect<unknown, unknown, never> {
+  next(failed: Failed): Effect.Effect<unknown, unknown, never> {
     const { call } = this
     const { plan } = call
     this.lastFailed = failed
-    this.history.add(call.number, call.kind, failed.error, call.attemptStartedMs - call.startedMs, elapsedMs)
     if (isDraining(call.fiber)) return call.exhausted("draining")
     if (!plan.repeatable && failed.verdict?.unprocessed !== true) return call.exhausted("unsafe")
     // time elapses on the monotonic clock, so that a wall clock that steps changes nothing
@@ -91,8 +102,9 @@ export class Retries {
     if (delayMs === undefined) return call.exhausted("retry-after")
     const { deadline } = call
     if (deadline !== undefined && call.now + delayMs >= deadline.at) return call.exhausted("deadline")
-    const deniedBy = withdraw(call, failed.outcome.kind === "timeout")
-    if (deniedBy !== undefined) return call.exhausted("budget", { deniedBy })
+    const tokens = withdraw(call, { timeout: failed.outcome.kind === "timeout", kind: "retry" })
+    if (typeof tokens === "string") return call.exhausted("budget", { deniedBy: tokens })
+    call.tokens = tokens
     this.history.delayed(delayMs)
     this.metadata = metadataAfter(this.metadata, at, failed.error, output, delayMs)
     return call.again(failed, delayMs)

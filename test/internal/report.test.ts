@@ -86,6 +86,7 @@ const nothing: PolicyReport = {
   attempts: 0,
   retries: 0,
   retriesByError: [],
+  hedges: 0,
   amplification: undefined,
   retriedCalls: 0,
   recovered: 0,
@@ -94,6 +95,7 @@ const nothing: PolicyReport = {
   exhaustedByReason: [],
   rejected: 0,
   rejections: [],
+  injected: 0,
   errors: [],
   lastError: undefined
 }
@@ -267,7 +269,9 @@ describe("Accumulator", () => {
           "ok",
           "over",
           "denied",
-          "rejected"
+          "rejected",
+          "hedge",
+          "injected"
         ]),
         policy,
         error,
@@ -302,6 +306,10 @@ describe("Accumulator", () => {
             return { ...base, _tag: "RetryDenied", attempt: attempts, reason: "schedule", error, deniedBy: undefined }
           case "rejected":
             return { ...base, ...rejection("g", error), policy } as Event
+          case "hedge":
+            return { ...base, _tag: "HedgeStarted", attempt: attempts, after: elapsed }
+          case "injected":
+            return { ...base, _tag: "ChaosInjected", attempt: attempts, injection: "fault", error, delay: undefined }
         }
       }
       const result = yield* Arbitrary.checkEffect(
@@ -329,6 +337,8 @@ describe("Accumulator", () => {
               report.exhausted === sum(report.exhaustedByReason) &&
               report.rejected === count((e) => e._tag === "GuardRejected") &&
               report.rejected === sum(report.rejections) &&
+              report.hedges === count((e) => e._tag === "HedgeStarted") &&
+              report.injected === count((e) => e._tag === "ChaosInjected") &&
               report.errors.every(({ count: n, name }) => n > 0 && n === count(errors(name))) &&
               sum(report.errors) === count(errors("A")) + count(errors("B"))
             )

@@ -1,0 +1,376 @@
+// Attempts that hedge each other: one round of them. The first is the attempt of the call itself; if it has not ended after a delay,
+// another one starts beside it. The first acceptable outcome is the round's, and the others are interrupted and awaited. A failure
+// that is worth another attempt is not acceptable while another attempt still runs.
+//
+// Whatever holds something is settled in the step in which its fiber ends: the observer of every fiber is the only place that
+// does it, so that it does not matter who interrupts whom, and when.
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { Call as GuardCall, Outcome } from "../Guard.ts"
+import * as Admission from "./admission.ts"
+import type { Budget, Token } from "./budget.ts"
+import * as Budgets from "./callBudgets.ts"
+import { note, noteAttemptEnd } from "./callEvents.ts"
+import { service } from "./context.ts"
+import type { Frame } from "./currentCall.ts"
+import { isDraining } from "./draining.ts"
+import type { Call, Cut, Ended } from "./engine.ts"
+import { evaluated } from "./evaluated.ts"
+import { reasonOf, tagOf, type Emit } from "./events.ts"
+import type { Hedging } from "./hedge.ts"
+import * as Outcomes from "./outcome.ts"
+import { Permits } from "./permits.ts"
+import type { Plan } from "./plan.ts"
+import { reportDefect } from "./reportDefect.ts"
+import { after } from "./time.ts"
+
+type AnyContext = Context.Context<unknown>
+
+/** Runs the attempt of a call, and those that hedge it. */
+export const hedged = (
+  call: Call,
+  hedge: NonNullable<Plan["hedge"]>,
+  self: Effect.Effect<unknown, unknown, unknown>,
+  context: Context.Context<never>
+): Effect.Effect<unknown, unknown> =>
+  Effect.callback((resume) => {
+    const hedging = Context.isKey(hedge) ? service(call.context, hedge as Context.Key<unknown, Hedging>) : hedge
+    const round = new Round(call, hedging, resume)
+    round.begin(self, context as AnyContext)
+    return round.abandon()
+  })
+
+/** An attempt that runs in a fiber of its own. */
+interface Runner {
+  readonly attempt: Call | Hedge
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly disarm: (() => void) | undefined
+  cut: Cut
+}
+
+class Round {
+  readonly call: Call
+  private readonly hedging: Hedging
+  private resume: (effect: Effect.Effect<unknown, unknown>) => void
+  private readonly runners = new Set<Runner>()
+  private hedges = 0
+  /** A fiber that is being started runs already, and may have ended what it is to be a part of. */
+  private starting = 0
+  private disarm: (() => void) | undefined = undefined
+  /** What the round has ended with. Those that still run then have lost. */
+  private result: Effect.Effect<unknown, unknown> | undefined = undefined
+  /** A failure that others may still make good. */
+  private failed: Ended | undefined = undefined
+
+  constructor(call: Call, hedging: Hedging, resume: (effect: Effect.Effect<unknown, unknown>) => void) {
+    this.call = call
+    this.hedging = hedging
+    this.resume = resume
+  }
+
+  begin(self: Effect.Effect<unknown, unknown, unknown>, context: AnyContext): void {
+    const { call, hedging } = this
+    this.start(call, self, context)
+    if (this.result === undefined) this.wait(hedging.delayMs(call.now))
+  }
+
+  /** The caller interrupts. It may do so while a hedge is being started. */
+  abandon(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      this.result ??= Effect.interrupt
+      this.resume = () => resume(Effect.void)
+      this.stop()
+      this.end()
+    })
+  }
+
+  // -- starting ---------------------------------------------------------------------------------------------------------
+
+  private start(attempt: Call | Hedge, self: Effect.Effect<unknown, unknown, unknown>, context: AnyContext): void {
+    const { call } = this
+    this.starting++
+    const fiber = Effect.runForkWith(context)(self)
+    const timeout = call.plan.attemptTimeoutMs
+    const left = call.ownTimeLeft()
+    const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
+    const armed = ms === undefined || fiber.pollUnsafe() !== undefined ? undefined : ms
+    const runner: Runner = {
+      attempt,
+      fiber,
+      cut: undefined,
+      disarm:
+        armed === undefined
+          ? undefined
+          : after(call.fiber, armed, () => {
+              runner.cut = armed === timeout ? "timeout" : "deadline"
+              fiber.interruptUnsafe(call.fiber.id)
+            })
+    }
+    this.runners.add(runner)
+    this.starting--
+    fiber.addObserver((exit) => this.ended(runner, exit))
+    if (this.result !== undefined) this.stop()
+  }
+
+  private wait(delayMs: number | undefined): void {
+    if (delayMs === undefined || this.hedges >= this.hedging.max) return
+    this.disarm = after(this.call.fiber, delayMs, () => {
+      this.disarm = undefined
+      this.hedge(delayMs)
+    })
+    if (this.result !== undefined) this.stop()
+  }
+
+  private hedge(delayMs: number): void {
+    const { call } = this
+    if (this.result !== undefined || isDraining(call.fiber)) return
+    this.hedges++
+    call.now = call.readNow()
+    const hedge = new Hedge(call)
+    try {
+      this.enter(hedge)
+    } catch (defect) {
+      // thrown in a timer, it would reach nobody
+      hedge.cancel()
+      this.died(defect)
+    }
+    if (this.result === undefined) this.wait(delayMs)
+  }
+
+  private enter(hedge: Hedge): void {
+    const { call } = this
+    // a free look first, so that no token is spent on a hedge that a guard refuses
+    if (Admission.look(hedge) !== undefined) return
+    const tokens = Budgets.withdraw(call, { timeout: false, kind: "hedge" })
+    if (typeof tokens !== "string") {
+      hedge.tokens = tokens
+      this.start(hedge, hedge as never, call.context as AnyContext)
+    } else if (call.emit !== undefined) {
+      note(call, "HedgeDenied", { attempt: hedge.number, reason: "budget", deniedBy: tokens })
+    }
+  }
+
+  private died(defect: unknown): void {
+    reportDefect(this.call.fiber, `a guard of ${this.call.plan.name} died while it was asked to admit a hedge`, defect)
+  }
+
+  // -- ending -----------------------------------------------------------------------------------------------------------
+
+  private ended(runner: Runner, exit: Exit.Exit<unknown, unknown>): void {
+    const { call } = this
+    const { attempt } = runner
+    runner.disarm?.()
+    this.runners.delete(runner)
+    call.now = call.readNow()
+    if (attempt === call) call.state = "settled"
+    if (attempt instanceof Hedge && !attempt.ran) {
+      attempt.cancel()
+      if (Exit.isFailure(exit) && Exit.hasDies(exit)) this.died(Cause.squash(exit.cause))
+    } else if (Exit.isSuccess(exit)) this.succeeded(attempt, exit)
+    else if (this.result === undefined || runner.cut !== undefined || !Cause.hasInterruptsOnly(exit.cause)) {
+      this.failedWith(attempt, runner.cut, exit)
+    } else this.lost(attempt)
+    this.end()
+  }
+
+  private succeeded(attempt: Call | Hedge, exit: Exit.Exit<unknown, unknown>): void {
+    const elapsed = this.tell(attempt, Outcomes.success, this.result !== undefined)
+    if (attempt === this.call) this.hedging.record(this.call.now, elapsed)
+    this.decide(exit)
+  }
+
+  private failedWith(attempt: Call | Hedge, cut: Cut, exit: Exit.Failure<unknown, unknown>): void {
+    const { call } = this
+    const elapsed = call.now - attempt.attemptStartedMs
+    const { cause } = cut === undefined ? exit : (call.cutExit(cut, attempt.number, exit) as typeof exit)
+    const failed = call.classify(cause, cut, elapsed)
+    attempt.settle(failed.outcome, elapsed)
+    if (attempt === call)
+      this.hedging.record(call.now, elapsed, Outcomes.isRetried(failed.outcome) || cut !== undefined)
+    const ended: Ended = { failed, cut }
+    const isOver = this.result !== undefined
+    call.tell(attempt, takeTokens(attempt), isOver ? { ...failed, nested: true } : failed, cut, elapsed)
+    if (isOver) return
+    if (cut === "deadline" || !Outcomes.isRetried(failed.outcome)) return this.fail(ended)
+    // a server that asks for patience is heard, whoever comes last
+    if (this.failed?.failed.outcome.kind !== "throttled" || failed.outcome.kind === "throttled") this.failed = ended
+  }
+
+  /** Interrupted, because another one has won, or by the caller. */
+  private lost(attempt: Call | Hedge): void {
+    const elapsed = this.call.now - attempt.attemptStartedMs
+    this.tell(attempt, this.call.interruptedOutcome(elapsed), true)
+    if (attempt === this.call) this.hedging.record(this.call.now, elapsed, true)
+  }
+
+  /** An attempt has ended otherwise than by a failure. `neutral`: budgets do not count it. */
+  private tell(attempt: Call | Hedge, outcome: Outcome, neutral: boolean): number {
+    const { call } = this
+    const elapsed = call.now - attempt.attemptStartedMs
+    attempt.settle(outcome, elapsed)
+    Budgets.tell(call, takeTokens(attempt), outcome, neutral)
+    if (call.emit !== undefined) noteAttemptEnd(call, attempt, outcome, elapsed)
+    return elapsed
+  }
+
+  private fail(ended: Ended): void {
+    this.call.ended = ended
+    this.decide(Exit.failCause(ended.failed.cause))
+  }
+
+  private decide(result: Effect.Effect<unknown, unknown>): void {
+    if (this.result !== undefined) return
+    this.result = result
+    this.stop()
+  }
+
+  /** No hedge any more, and those that run have lost. */
+  private stop(): void {
+    this.disarm?.()
+    this.disarm = undefined
+    for (const { fiber } of this.runners) fiber.interruptUnsafe(this.call.fiber.id)
+  }
+
+  /** When nothing runs any more, the round is over. Said more than once, it is heard once. */
+  private end(): void {
+    if (this.starting > 0 || this.runners.size > 0) return
+    if (this.result === undefined) this.fail(this.failed!)
+    this.resume(this.result!)
+  }
+}
+
+const takeTokens = (attempt: Call | Hedge): ReadonlyArray<Token> | undefined => {
+  const { tokens } = attempt
+  attempt.tokens = undefined
+  return tokens
+}
+
+/** An attempt that starts while another one of the same call still runs. As an effect it goes from admission to its end. */
+class Hedge extends Permits implements Frame, Admission.Entrant {
+  readonly plan: Plan
+  /** Of attempts that wait for admission together, the first to run is the earlier one. */
+  number: number
+  readonly kind = "hedge"
+  readonly call: Call
+  readonly guards: Call["guards"]
+  readonly order: Call["order"]
+  now: number
+  asking: GuardCall | undefined = undefined
+  attemptStartedMs = 0
+  tokens: ReadonlyArray<Token> | undefined = undefined
+  /** Whether the guards have let it through. */
+  ran = false
+
+  constructor(call: Call) {
+    super()
+    this.call = call
+    this.plan = call.plan
+    this.guards = call.guards
+    this.order = call.order
+    this.number = call.begun + 1
+    this.now = call.now
+  }
+
+  // -- as seen from inside ----------------------------------------------------------------------------------------------
+
+  get live(): boolean {
+    return this.call.live
+  }
+  get parent(): Frame | undefined {
+    return this.call.parent
+  }
+  get policy(): string {
+    return this.plan.name
+  }
+  get attempt(): number {
+    return this.number
+  }
+  get history() {
+    return this.call.history
+  }
+  get deadline() {
+    return this.call.deadline
+  }
+  get idempotencyKey(): string | undefined {
+    return this.call.idempotencyKey
+  }
+  get priority() {
+    return this.call.priority
+  }
+  get chaos() {
+    return this.call.chaos
+  }
+  get tasks(): ReadonlyArray<Budget> {
+    return this.call.tasks
+  }
+  uses(budget: Budget): boolean {
+    return this.call.uses(budget)
+  }
+
+  // -- admission --------------------------------------------------------------------------------------------------------
+
+  get options() {
+    return this.call.options
+  }
+  get fiber() {
+    return this.call.fiber
+  }
+  get context() {
+    return this.call.context
+  }
+  get emit(): Emit | undefined {
+    return this.call.emit
+  }
+  readNow(): number {
+    return this.call.readNow()
+  }
+  ownTimeLeft(): number | undefined {
+    return this.call.ownTimeLeft()
+  }
+
+  /** Without admission it simply does not start: the call has another attempt. */
+  rejected(guard: string, rejection: unknown): Effect.Effect<never, unknown> {
+    const { call } = this
+    if (call.emit !== undefined) {
+      const attempt = this.number
+      note(call, "GuardRejected", { guard, attempt, error: tagOf(rejection), reason: reasonOf(rejection) })
+      note(call, "HedgeDenied", { attempt, reason: "rejected", deniedBy: guard })
+    }
+    return Effect.fail(rejection)
+  }
+
+  deadlineExceeded(): Effect.Effect<never, unknown> {
+    return Effect.interrupt
+  }
+
+  runAttempt(): Effect.Effect<unknown, unknown, unknown> {
+    const { call } = this
+    this.ran = true
+    this.attemptStartedMs = this.now
+    this.number = ++call.begun
+    if (call.emit !== undefined) {
+      note(call, "HedgeStarted", { attempt: this.number, after: Duration.millis(this.now - call.attemptStartedMs) })
+    }
+    return Effect.provideContext(call.attemptEffect(this.number), call.attemptContext(this) as AnyContext)
+  }
+
+  /** It has never run. */
+  cancel(): void {
+    this.release()
+    const { tokens } = this
+    this.tokens = undefined
+    if (tokens !== undefined) for (const token of tokens) token.cancel(this.call.now)
+  }
+
+  override later(effect: Effect.Effect<void>): void {
+    this.call.later(effect)
+  }
+}
+
+evaluated(Hedge, function () {
+  return Admission.admit(this, 0)
+})
