@@ -549,6 +549,34 @@ describe("guards", () => {
     })
   )
 
+  it.effect("a wait does not make a guard look again that has let this very attempt through", () =>
+    Effect.gen(function* () {
+      // each has one place, at once or after a wait, and refuses at a look when it is taken
+      const onePlace = (name: string, phase: Guard.Phase, waits: boolean): Guard.Guard<Gone> => {
+        let isTaken = false
+        const take = () => {
+          isTaken = true
+          return Guard.admitted({ settle: () => void (isTaken = false) })
+        }
+        return {
+          name,
+          phase,
+          look: () => (isTaken ? new Gone({ id: name }) : undefined),
+          admit: () => (waits ? Guard.pending(Effect.map(Effect.sleep(10), take)) : take())
+        }
+      }
+      const { keys, layer } = guards(
+        onePlace("first", "throttle", false),
+        onePlace("second", "rate", true),
+        onePlace("third", "concurrency", true),
+        onePlace("last", "circuit", false)
+      )
+      const run = withResilience(ok, Policy.make({ name: "p", guards: keys })).pipe(Effect.provide(layer))
+      assert.deepStrictEqual(yield* throughTime(run), Exit.succeed("ok"))
+      assert.deepStrictEqual(yield* throughTime(run), Exit.succeed("ok"))
+    })
+  )
+
   it.effect("a pending admission is bounded by the deadline, and interrupted by the caller", () =>
     Effect.gen(function* () {
       let waiting = 0

@@ -110,10 +110,13 @@ const ask = (call: Entrant, i: number): GuardCall => {
   return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.order[i]!]!)))
 }
 
-/** A free look at each guard, before anything is taken or waited for. What it returns ends the call. */
-export const look = (call: Entrant): Effect.Effect<never, unknown> | undefined => {
+/**
+ * A free look at each guard from the i-th on, before anything is taken or waited for. What it returns ends the call. Guards that have
+ * admitted this very attempt are not asked: one whose last place it took would refuse it.
+ */
+export const look = (call: Entrant, i: number): Effect.Effect<never, unknown> | undefined => {
   const { guards } = call
-  for (let i = 0; i < guards.length; i++) {
+  for (; i < guards.length; i++) {
     const guard = guards[i]!
     if (guard.look === undefined) continue
     const rejection = guard.look(ask(call, i))
@@ -154,5 +157,5 @@ const afterWait = (
   call.asking = undefined
   if (admission._tag === "Rejected") return call.rejected(call.guards[i]!.name, admission.rejection)
   // What was true before the wait may not be now: an open circuit rejects here, before the next guard makes us wait again
-  return look(call) ?? admit(call, i + 1)
+  return look(call, i + 1) ?? admit(call, i + 1)
 }

@@ -91,7 +91,7 @@ class Run {
 
 evaluated(Run, function (fiber) {
   const call = new Call(this.plan, this.options, this.self, fiber)
-  return Admission.look(call) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
+  return Admission.look(call, 0) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
 })
 
 /** One call. As an effect it is the next attempt, from admission on. */
@@ -222,7 +222,7 @@ export class Call extends Permits implements Frame {
     this.asking = undefined
     // it may have begun while this call slept
     if (isDraining(this.fiber)) return this.exhausted("draining")
-    return Admission.look(this) ?? Admission.admit(this, 0)
+    return Admission.look(this, 0) ?? Admission.admit(this, 0)
   }
 
   private mint(): Effect.Effect<unknown, unknown, unknown> {
@@ -233,7 +233,7 @@ export class Call extends Permits implements Frame {
       this.idempotencyKey = name(`the idempotency key minted for ${this.plan.name}`, key)
       this.now = this.readNow()
       this.asking = undefined
-      return Admission.look(this) ?? this.begin()
+      return Admission.look(this, 0) ?? this.begin()
     })
   }
 

@@ -144,7 +144,7 @@ class Round {
   private enter(hedge: Hedge): void {
     const { call } = this
     // a free look first, so that no token is spent on a hedge that a guard refuses
-    if (Admission.look(hedge) !== undefined) return
+    if (Admission.look(hedge, 0) !== undefined) return
     const tokens = Budgets.withdraw(call, { timeout: false, kind: "hedge" })
     if (typeof tokens !== "string") {
       hedge.tokens = tokens

@@ -1,4 +1,5 @@
 // A map bounded by number and by idleness that holds no timer: what is due is dropped when the map is next used.
+import { Link, Queue } from "./linked.ts"
 
 export interface KeyedMapOptions<V> {
   /** The most entries it holds. */
@@ -17,9 +18,9 @@ export class KeyedMap<V> {
   readonly #options: KeyedMapOptions<V>
   readonly #entries = new Map<string, Entry<V>>()
   /** In order of use, the oldest first. */
-  readonly #used = new Queue<V>()
+  readonly #used = new Queue<Entry<V>>()
   /** Reluctant ones that came up for eviction, set aside so that nobody meets them twice; in no particular order. */
-  readonly #reluctant = new Queue<V>()
+  readonly #reluctant = new Queue<Entry<V>>()
   #epoch: number | undefined = undefined
   #time = 0
 
@@ -118,18 +119,7 @@ export class KeyedMap<V> {
   }
 }
 
-/** In a circle with the queue it stands in, so that it leaves from the middle without knowing which queue that is. */
-class Link<V> {
-  previous: Link<V> = this
-  next: Link<V> = this
-
-  unlink(): void {
-    this.previous.next = this.next
-    this.next.previous = this.previous
-  }
-}
-
-class Entry<V> extends Link<V> {
+class Entry<V> extends Link {
   readonly key: string
   readonly value: V
   usedAt: number
@@ -139,21 +129,5 @@ class Entry<V> extends Link<V> {
     this.key = key
     this.value = value
     this.usedAt = usedAt
-  }
-}
-
-class Queue<V> extends Link<V> {
-  get first(): Entry<V> | undefined {
-    return this.next === this ? undefined : (this.next as Entry<V>)
-  }
-
-  /** Puts it last, wherever it stood before. */
-  add(entry: Entry<V>): void {
-    if (this.previous === entry) return
-    entry.unlink()
-    entry.previous = this.previous
-    entry.next = this
-    this.previous.next = entry
-    this.previous = entry
   }
 }
