@@ -1,6 +1,16 @@
 // The cases of effect-resilience. The policy is piped at each call, as in a program.
 import { Effect, Layer } from "effect"
-import { Backoff, CircuitBreaker, Fault, Policy, RetryBudget, Telemetry, withResilience } from "effect-resilience"
+import {
+  Backoff,
+  Bulkhead,
+  CircuitBreaker,
+  Fault,
+  Policy,
+  RetryBudget,
+  Telemetry,
+  Throttle,
+  withResilience
+} from "effect-resilience"
 import * as Calls from "./calls.ts"
 import { inFiber, inFiberWith } from "./calls.ts"
 import type { Timed } from "./measure.ts"
@@ -51,6 +61,24 @@ const guardedRetryAtOnce = Policy.extend(retryAtOnce, {
   budget: Budget,
   guards: [Breaker]
 })
+
+class Places extends Bulkhead.Service<Places>()("bench/Places", { maxConcurrent: 100 }) {}
+
+
+
+class Share extends Throttle.Service<Share>()("bench/Share") {}
+
+const noGuard = Policy.extend(guarded, { name: "bench.noGuard", guards: [] })
+
+const twoGuards = Policy.extend(guarded, { name: "bench.twoGuards", guards: [Breaker, Places] })
+
+/** Everything that may stand before an attempt, and every limit of time. */
+const allGuards = Policy.extend(everything, {
+  name: "bench.allGuards",
+  guards: [Breaker, Places, Share]
+})
+
+const hedged = Policy.extend(everything, { name: "bench.hedged", hedge: { after: Calls.attemptTimeoutMs / 2 } })
 
 const bareSync = inFiber(Calls.sync)
 const bareAsync = inFiber(Calls.async)
@@ -114,6 +142,42 @@ export const guardedRetriedOnce = async (): Promise<Timed> => {
 export const retryOnlySync = async (): Promise<Timed> => ({
   bare: bareSync,
   guarded: inFiber((i) => Calls.sync(i).pipe(withResilience(retryOnly)))
+})
+
+export const noGuardSync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: await inFiberWith(layer, (i) => Calls.sync(i).pipe(withResilience(noGuard)))
+})
+
+export const twoGuardsSync = async (): Promise<Timed> => ({
+  bare: bareSync,
+  guarded: await inFiberWith(Layer.mergeAll(layer, Places.layer), (i) => Calls.sync(i).pipe(withResilience(twoGuards)))
+})
+
+export const allGuardsAsync = async (): Promise<Timed> => ({
+  bare: bareAsync,
+  guarded: await inFiberWith(Layer.mergeAll(layer, Places.layer, Share.layer), (i) =>
+    Calls.async(i).pipe(withResilience(allGuards))
+  )
+})
+
+/** Its one place is taken, as with the peer. */
+export const refusedByBulkhead = async (): Promise<Timed> => {
+  const policy = Policy.extend(guarded, { name: "bench.refused", guards: [Places] })
+  const full = Layer.effectDiscard(Effect.forkScoped(Places.protect(Effect.never), { startImmediately: true })).pipe(
+    Layer.provideMerge(Places.layerWith({ maxConcurrent: 1 }))
+  )
+  return {
+    bare: undefined,
+    guarded: await inFiberWith(Layer.mergeAll(full, Budget.layer), (i) =>
+      Effect.exit(Calls.sync(i).pipe(withResilience(policy)))
+    )
+  }
+}
+
+export const hedgedAsync = async (): Promise<Timed> => ({
+  bare: bareAsync,
+  guarded: await inFiberWith(layer, (i) => Calls.async(i).pipe(withResilience(hedged)))
 })
 
 export const keyedSync = async (): Promise<Timed> => {

@@ -74,6 +74,13 @@ export const cockatielRejected = async (): Promise<Timed> => {
   return rejected(() => policy.execute(answer))
 }
 
+/** The bulkhead alone, its one place taken. */
+export const cockatielRefused = (): Timed => {
+  const policy = bulkhead(1)
+  void policy.execute(() => new Promise(() => {}))
+  return rejected(() => policy.execute(answer))
+}
+
 export const opossumRejected = (): Timed => {
   const breaker = new Opossum(answer, { resetTimeout: Calls.openMs })
   breaker.open()

@@ -16,11 +16,17 @@ import { medianOf, rounds, type Timing } from "./measure.ts"
 
 const processes = 3
 
+interface Difference {
+  readonly of: TimedCase
+  readonly less: TimedCase
+}
+
 interface Row {
   readonly title: string
-  readonly ours: TimedCase
+  /** A difference, where it is about a part of what a case costs. */
+  readonly ours: TimedCase | Difference
   /** Of several, the cheapest counts. */
-  readonly theirs: ReadonlyArray<TimedCase>
+  readonly theirs: ReadonlyArray<TimedCase> | Difference
   readonly must: number
   readonly aim: number
 }
@@ -67,6 +73,27 @@ const rows: ReadonlyArray<Row> = [
     theirs: ["effect: retried once"],
     must: 1,
     aim: 0.5
+  },
+  {
+    title: "a second guard in a policy / the first one",
+    ours: { of: "ours: two guards, sync", less: "ours: guarded, sync" },
+    theirs: { of: "ours: guarded, sync", less: "ours: no guard, sync" },
+    must: 0.5,
+    aim: 0.5
+  },
+  {
+    title: "breaker, bulkhead, adaptive limit, throttle, deadline, budget, timeout, async / cockatiel's four",
+    ours: "ours: all guards, async",
+    theirs: ["cockatiel: wrap(retry, breaker, timeout, bulkhead)"],
+    must: 1,
+    aim: 1
+  },
+  {
+    title: "refusal by a full bulkhead, whole call / cockatiel's bulkhead",
+    ours: "ours: refused by a bulkhead",
+    theirs: ["cockatiel: refused by a bulkhead"],
+    must: 1 / 8,
+    aim: 1 / 8
   }
 ]
 
@@ -103,6 +130,8 @@ if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
 
 const results = new Map(names.map((name) => [name, medianOf(taken.get(name)!)]))
 const overhead = (name: TimedCase): number => results.get(name)!.overhead
+const cost = (what: TimedCase | Difference): number =>
+  typeof what === "string" ? overhead(what) : overhead(what.of) - overhead(what.less)
 
 // -- printing -----------------------------------------------------------------------------------------------------------
 
@@ -122,10 +151,11 @@ const line = (title: string, ...columns: ReadonlyArray<string>): void =>
 
 line("overhead", right("ours", 7), right("theirs", 7), right("ratio", 7), right("must", 7), right("aim", 7))
 for (const row of rows) {
-  const theirs = Math.min(...row.theirs.map(overhead))
-  const ratio = overhead(row.ours) / theirs
+  const theirs = "of" in row.theirs ? cost(row.theirs) : Math.min(...row.theirs.map(overhead))
+  const ours = cost(row.ours)
+  const ratio = ours / theirs
   const bounds = [row.must, row.aim].map((it) => right(share(it), 7))
-  line(row.title, ns(overhead(row.ours)), ns(theirs), right(share(ratio), 7), ...bounds, verdict(ratio, row))
+  line(row.title, ns(ours), ns(theirs), right(share(ratio), 7), ...bounds, verdict(ratio, row))
 }
 line(
   `memory of one keyed circuit with a window of ${100} calls, ${memoryUsed.keys} keys`,

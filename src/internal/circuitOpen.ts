@@ -1,6 +1,7 @@
 // The error of every circuit breaker. `CircuitBreaker` exports it; it stands here because two modules raise it.
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
 import { UnavailableTypeId } from "./unavailable.ts"
 
@@ -57,10 +58,5 @@ export const circuitOpen = (
   now: () => number
 ): CircuitOpen => {
   const error = stackless(() => new CircuitOpen({ breaker, key, state, retryAfter: undefined }))
-  if (until !== undefined) {
-    // rounded up: who waits so long is not too early
-    const get = () => Duration.millis(Math.max(0, Math.ceil(until - now())))
-    Object.defineProperty(error, "retryAfter", { get, enumerable: true, configurable: true })
-  }
-  return error
+  return until === undefined ? error : liveRetryAfter(error, () => until - now())
 }

@@ -1,6 +1,7 @@
 // The error of every rate limit. `RateLimit` exports it; it stands here because its codec must not bring the adapter along.
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
 import { UnavailableTypeId } from "./unavailable.ts"
 
@@ -72,10 +73,5 @@ export const rateLimited = (
   now: () => number
 ): RateLimited => {
   const error = stackless(() => new RateLimited({ limiter, key, reason, retryAfter: undefined }))
-  if (at !== undefined) {
-    // rounded up: who waits so long is not too early
-    const get = () => Duration.millis(Math.max(0, Math.ceil(at - now())))
-    Object.defineProperty(error, "retryAfter", { get, enumerable: true, configurable: true })
-  }
-  return error
+  return at === undefined ? error : liveRetryAfter(error, () => at - now())
 }

@@ -1,6 +1,7 @@
 // The error of every throttle. `Throttle` exports it; it stands here because the module behind the service raises it.
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
 import type { Reason } from "./throttle.ts"
 import { UnavailableTypeId } from "./unavailable.ts"
@@ -52,13 +53,8 @@ export const throttled = (
   key: string | undefined,
   reason: Reason,
   patienceLeft: () => number | undefined
-): Throttled => {
-  const error = stackless(() => new Throttled({ throttle, key, reason, retryAfter: undefined }))
-  const get = () => {
-    const left = patienceLeft()
-    // rounded up: who waits so long is not too early
-    return left === undefined ? undefined : Duration.millis(Math.ceil(left))
-  }
-  Object.defineProperty(error, "retryAfter", { get, enumerable: true, configurable: true })
-  return error
-}
+): Throttled =>
+  liveRetryAfter(
+    stackless(() => new Throttled({ throttle, key, reason, retryAfter: undefined })),
+    patienceLeft
+  )

@@ -2,9 +2,10 @@
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { InvalidOption as InvalidOptionError } from "../InvalidOption.ts"
-import { CircuitOpen as CircuitOpenError } from "../internal/circuitOpen.ts"
 import * as Errors from "../internal/errors.ts"
 import { causeOf, defined, Span } from "./parts.ts"
+import { BulkheadFull, CircuitOpen, RateLimited, Throttled } from "./rejections.ts"
+import type { RejectionEncoded } from "./rejections.ts"
 import type { Millis, ReasonEncoded } from "./parts.ts"
 
 /**
@@ -39,43 +40,10 @@ export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutE
   )
 )
 
-/**
- * @since 0.1.0
- * @category models
- */
-export interface CircuitOpenEncoded {
-  readonly _tag: "CircuitOpen"
-  readonly breaker: string
-  readonly key?: string
-  readonly state: "open" | "half-open" | "isolated"
-  readonly retryAfter?: Millis
-}
-
-/**
- * The codec of `CircuitBreaker.CircuitOpen`. Its `retryAfter` is what was left of the open time at the moment of encoding;
- * on the other side it stands still.
- *
- * @since 0.1.0
- * @category codecs
- */
-export const CircuitOpen: Schema.Codec<CircuitOpenError, CircuitOpenEncoded> = Schema.Struct({
-  _tag: Schema.Literal("CircuitOpen"),
-  breaker: Schema.String,
-  key: Schema.optionalKey(Schema.String),
-  state: Schema.Literals(["open", "half-open", "isolated"]),
-  retryAfter: Schema.optionalKey(Span)
-}).pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(CircuitOpenError),
-    SchemaTransformation.transform({
-      decode: ({ breaker, key, state, retryAfter }) => new CircuitOpenError({ breaker, key, state, retryAfter }),
-      encode: ({ _tag, breaker, key, state, retryAfter }) => defined({ _tag, breaker, key, state, retryAfter })
-    })
-  )
-)
-
 // An error of which only `unknown` is known. This library's own stay what they are.
-const Unknown = Schema.Union([AttemptTimeout, CircuitOpen, Schema.Defect()])
+const Unknown = Schema.Union([AttemptTimeout, BulkheadFull, CircuitOpen, RateLimited, Throttled, Schema.Defect()])
+
+type UnknownEncoded = Schema.Json | AttemptTimeoutEncoded | RejectionEncoded
 
 /**
  * @since 0.1.0
@@ -86,7 +54,7 @@ export interface DeadlineExceededEncoded {
   readonly name?: string
   readonly after: Millis
   readonly attempts?: number
-  readonly lastError?: Schema.Json | AttemptTimeoutEncoded | CircuitOpenEncoded
+  readonly lastError?: UnknownEncoded
 }
 
 /**
@@ -139,7 +107,7 @@ export interface RetryExhaustedEncoded<E> {
   readonly cause: ReadonlyArray<ReasonEncoded<E>>
   readonly retryAfter?: Millis
   readonly deniedBy?: string
-  readonly rejection?: Schema.Json | AttemptTimeoutEncoded | CircuitOpenEncoded
+  readonly rejection?: UnknownEncoded
 }
 
 /**

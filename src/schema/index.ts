@@ -25,15 +25,23 @@
  */
 export {
   AttemptTimeout,
-  CircuitOpen,
   DeadlineExceeded,
   InvalidOption,
   RetryExhausted,
   type AttemptTimeoutEncoded,
-  type CircuitOpenEncoded,
   type DeadlineExceededEncoded,
   type HistoryEntryEncoded,
   type InvalidOptionEncoded,
   type RetryExhaustedEncoded
 } from "./errors.ts"
+export {
+  BulkheadFull,
+  CircuitOpen,
+  RateLimited,
+  Throttled,
+  type BulkheadFullEncoded,
+  type CircuitOpenEncoded,
+  type RateLimitedEncoded,
+  type ThrottledEncoded
+} from "./rejections.ts"
 export type { Millis, ReasonEncoded } from "./parts.ts"

@@ -21,16 +21,21 @@ export { TestClock } from "effect/testing"
 export {
   Attempt,
   Backoff,
+  Bulkhead,
+  Chaos,
   CircuitBreaker,
   Deadline,
   Fallback,
   Fault,
   Guard,
+  Hedge,
   Idempotency,
   InvalidOption,
   Policy,
+  Priority,
   RetryBudget,
   Telemetry,
+  Throttle,
   withResilience
 } from "effect-resilience"
 export { getQuote, NetworkError, TooManyRequests, UnknownSymbol } from "./quotes.ts"

@@ -119,6 +119,50 @@ const expected: { readonly [file: string]: ReadonlyArray<string | RegExp> } = {
     "the grace period is over",
     "  report: given back, interrupted",
     "bye"
+  ],
+  "12-bulkhead.ts": [
+    "  3 × 1.08, 7 × BulkheadFull; at most 3 requests at a time",
+    /^ {2}the bulkhead app\/Quotes refused the call: .* Try again in about \d+ms$/,
+    "  a guard of the policy: 0 slots taken",
+    "  around the policy: 3 slots taken",
+    "  refresh: refused, displaced",
+    "  backup: refused, displaced",
+    "  report: done",
+    "  payment: done",
+    "  login: done",
+    "  ada: 2 × 1.08, 4 × BulkheadFull",
+    "  bob: 2 × 1.08, 4 × BulkheadFull",
+    "  ada: 2 × 1.08, 4 × BulkheadFull",
+    "  bob: 4 × 1.08, 2 × BulkheadFull"
+  ],
+  "14-throttle.ts": [
+    "  without a throttle it gets 1000, and serves 100",
+    /^ {2}with one it serves 100, and gets 2\d\d$/,
+    "  requests: 1000, accepts: 100, rejection rate: 0.8",
+    /^ {2}the throttle app\/Quotes refused the call, which was not sent: /,
+    "  critical: 0 of 50 refused",
+    /^ {2}the others: 7\d\d of 950 refused$/,
+    "  it gets 1000, and serves 1000"
+  ],
+  "17-chaos.ts": [
+    "ten calls a second, and what becomes of them",
+    "                              answered  wrong  failed  refused  injected",
+    "   0 s  all is well                100      0       0        0         0",
+    /^ +10 s +one in four fails +100 +0 +0 +0 +[1-9]\d$/,
+    /^ +20 s +all fail +0 +0 +\d+ +[1-9]\d +[1-9]\d$/,
+    /^ +30 s +all is well again +[1-9]\d +0 +0 +\d+ +0$/,
+    /^ +40 s +one in four is slow +100 +0 +0 +0 +[1-9]\d$/,
+    /^ +50 s +wrong prices +[1-9]\d +[1-9]\d +0 +0 +[1-9]\d$/,
+    "the same, but somebody pulls the switch when all fail",
+    /^ +20 s +all fail +[1-9]\d +0 +\d+ +\d+ +[1-9]\d$/,
+    "  40 s  one in four is slow        100      0       0        0         0",
+    "  50 s  wrong prices               100      0       0        0         0"
+  ],
+  "15-rate-limit.ts": [
+    "  10 served, 2 refused (wait); requests sent: 10",
+    "  refused (wait); tokens left: 0",
+    "  3 served; requests sent: 4, one of them for nothing",
+    "  5 served, 3 refused (limit)"
   ]
 }
 

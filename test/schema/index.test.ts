@@ -1,7 +1,8 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Cause, Clock, Duration, Effect, Schema } from "effect"
-import { CircuitBreaker, Deadline, InvalidOption, Policy } from "../../src/index.ts"
+import { Bulkhead, CircuitBreaker, Deadline, InvalidOption, Policy, Throttle } from "../../src/index.ts"
 import { circuitOpen } from "../../src/internal/circuitOpen.ts"
+import { RateLimited } from "../../src/internal/rateLimited.ts"
 import { monotonicMs } from "../../src/internal/time.ts"
 import * as Codecs from "../../src/schema/index.ts"
 import { holds } from "../property.ts"
@@ -125,6 +126,60 @@ describe("CircuitOpen", () => {
       { runs: 200 }
     )
   )
+})
+
+describe("what the other guards refuse with", () => {
+  const rejections = {
+    BulkheadFull: {
+      codec: Codecs.BulkheadFull,
+      type: Bulkhead.BulkheadFull,
+      name: "bulkhead",
+      reasons: ["queue", "displaced", "wait"]
+    },
+    RateLimited: {
+      codec: Codecs.RateLimited,
+      type: RateLimited,
+      name: "limiter",
+      reasons: ["limit", "wait", "drained", "store"]
+    },
+    Throttled: {
+      codec: Codecs.Throttled,
+      type: Throttle.Throttled,
+      name: "throttle",
+      reasons: ["overload", "priority"]
+    }
+  } as const
+
+  for (const [tag, { codec, name, reasons, type }] of Object.entries(rejections)) {
+    const make = type as new (fields: object) => Bulkhead.BulkheadFull
+    const wire = codec as unknown as Schema.Codec<Bulkhead.BulkheadFull, { readonly _tag: string }>
+
+    it(`${tag} leaves out what is not known, and is handled as before`, () => {
+      const error = new make({ [name]: "app/X", key: undefined, reason: reasons[0], retryAfter: undefined })
+      const { decoded, json } = overTheWire(wire, error)
+      assert.deepStrictEqual(json as object, { _tag: tag, [name]: "app/X", reason: reasons[0] })
+      assert.instanceOf(decoded, make)
+      assert.isTrue(Policy.isUnavailable(decoded))
+      assert.strictEqual(decoded.message, error.message)
+    })
+
+    it(`${tag} refuses a reason that it does not know`, () => {
+      const refused = Schema.decodeUnknownExit(wire)({ _tag: tag, [name]: "app/X", reason: "weather" })
+      assert.strictEqual(refused._tag, "Failure")
+    })
+
+    it.effect(`${tag}: any of them round-trips`, () =>
+      holds(
+        Arbitrary.all([names, maybe(names), Arbitrary.schema(Schema.Literals(reasons)), maybe(spans)]),
+        ([id, key, reason, retryAfter]) => {
+          const error = new make({ [name]: id, key, reason, retryAfter })
+          const { decoded } = overTheWire(wire, error)
+          return decoded instanceof type && same(decoded, error)
+        },
+        { runs: 100 }
+      )
+    )
+  }
 })
 
 describe("DeadlineExceeded", () => {
