@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import { dataFirstOrLast } from "./internal/dataFirstOrLast.ts"
 import { bounded, defectsOf } from "./internal/bounded.ts"
 import { armedFor, CurrentCall, currentFrame, Region, withinRegion } from "./internal/currentCall.ts"
+import * as codecs from "./internal/deadlineCodecs.ts"
 import { DeadlineExceeded } from "./internal/errors.ts"
 import { emitter } from "./internal/spanEvents.ts"
 import { stackless } from "./internal/stackless.ts"
@@ -193,3 +194,102 @@ export const unbounded = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<
       return Effect.suspend(() => (nowMs(fiber) >= deadline.at ? Effect.void : Fiber.interrupt(child)))
     })
   })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Across processes
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * How the time left is written in a header of a request, so that the process that serves it stops in time too. Write one of your own
+ * for any header that your servers read.
+ *
+ * Encoding never says more time than there is. Decoding gives none for what is malformed, and never throws; zero says
+ * that the time is up already.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Codec {
+  /** The header's name, in lower case. */
+  readonly header: string
+  /** `nowMillis` is the time of sending, in milliseconds since the epoch: codecs that send a point in time need it. */
+  readonly encode: (left: Duration.Duration, nowMillis: number) => string
+  /** `nowMillis` is the time of receipt, in milliseconds since the epoch. */
+  readonly decode: (text: string, nowMillis: number) => Option.Option<Duration.Duration>
+}
+
+/**
+ * A codec that sends how much time is left, and so depends on no clock.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RelativeCodec extends Codec {
+  readonly encode: (left: Duration.Input) => string
+  readonly decode: (text: string) => Option.Option<Duration.Duration>
+}
+
+/**
+ * A codec that sends a point in time, so that the clocks of both sides must agree.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AbsoluteCodec extends Codec {
+  readonly encode: (left: Duration.Input, nowMillis: number) => string
+}
+
+/**
+ * `grpc-timeout`, as gRPC writes it over HTTP/2: at most eight digits and a unit, H M S m u n ("250m" is 250 milliseconds).
+ *
+ * Encoding takes the finest unit that fits, and rounds down, as Java's gRPC does; those of Go and JavaScript round up and may so let a server
+ * work longer than its caller waits. No end, and whatever is longer, is "99999999H", some 11 000 years.
+ *
+ * ```ts
+ * import { Duration, Option } from "effect"
+ * import { Deadline } from "effect-resilience"
+ *
+ * Deadline.grpcTimeout.encode("1500 millis") // => "1500000u"
+ * Deadline.grpcTimeout.decode("90S") // => Option.some(Duration.seconds(90))
+ * Deadline.grpcTimeout.decode("soon") // => Option.none()
+ * ```
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const grpcTimeout: RelativeCodec = {
+  header: "grpc-timeout",
+  encode: codecs.encodeGrpc,
+  decode: codecs.decodeGrpc
+}
+
+/**
+ * `x-envoy-expected-rq-timeout-ms`, which Envoy sends to the services behind it: whole milliseconds.
+ *
+ * Encoding rounds down, but says at least 1, as Envoy does when the time is up: for Envoy 0 is no timeout at all, and is
+ * decoded as none.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const envoyTimeout: RelativeCodec = {
+  header: "x-envoy-expected-rq-timeout-ms",
+  encode: codecs.encodeEnvoy,
+  decode: codecs.decodeEnvoy
+}
+
+/**
+ * `finagle-ctx-com.twitter.finagle.deadline`, as Finagle sends it between HTTP services: when the deadline was set and when it is, each in
+ * nanoseconds since the epoch.
+ *
+ * Decoding never gives more time than lies between the two, however far behind the receiver's clock is; one that is ahead gives less. No end, and
+ * whatever is later than 64 bits can say, is the year 2262.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const finagleDeadline: AbsoluteCodec = {
+  header: "finagle-ctx-com.twitter.finagle.deadline",
+  encode: codecs.encodeFinagle,
+  decode: codecs.decodeFinagle
+}

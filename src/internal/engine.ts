@@ -65,7 +65,7 @@ export interface Ended {
 }
 
 interface Refusal {
-  readonly deniedBy?: string
+  readonly deniedBy?: string | undefined
   readonly rejection?: unknown
 }
 
@@ -201,6 +201,11 @@ export class Call extends Permits implements Frame {
     return this.parent === undefined ? noTasks : this.parent.tasks
   }
 
+  /** When the same request may be sent again although the dependency may have acted on it. */
+  get resend(): "always" | "unprocessed" | "never" {
+    return this.options?.resend ?? (this.plan.repeatable ? "always" : "unprocessed")
+  }
+
   get lastError(): unknown {
     return this.retries?.lastFailed.error
   }
@@ -255,7 +260,8 @@ export class Call extends Permits implements Frame {
     this.attemptStartedMs = this.now
     const context = this.attemptContext(this)
     const self = this.attemptEffect(this.number)
-    if (this.plan.hedge !== undefined && !Exit.isExit(self)) return hedged(this, this.plan.hedge, self, context)
+    const { hedge } = this.plan
+    if (hedge !== undefined && !Exit.isExit(self) && this.resend === "always") return hedged(this, hedge, self, context)
     const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
     if (ms === undefined || Exit.isExit(self)) {
       this.enter(context)

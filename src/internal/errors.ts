@@ -14,7 +14,7 @@ import { UnavailableTypeId } from "./unavailable.ts"
  * - `deadline`: the next delay does not fit in the time left
  * - `budget`: a retry budget has no token left (`deniedBy` names it)
  * - `rejected`: a guard refused a later attempt (`rejection` holds its error, `deniedBy` names it)
- * - `unsafe`: the policy is not idempotent, and the dependency may have acted
+ * - `unsafe`: the policy, or the request, is not idempotent, and the dependency may have acted (`deniedBy` says more, if it is known)
  * - `retry-after`: the dependency asked for more patience than `retryAfterCeiling` allows
  * - `draining`: this process is shutting down (`Policy.draining`)
  *
@@ -91,7 +91,9 @@ const why = (error: RetryExhausted<unknown>): string => {
     case "rejected":
       return `${error.deniedBy} refused the next attempt: ${describe(error.rejection)}`
     case "unsafe":
-      return "it is not idempotent and the dependency may have acted: give the policy an idempotency key to retry safely"
+      return error.deniedBy === undefined
+        ? "it is not idempotent and the dependency may have acted: give the policy an idempotency key to retry safely"
+        : `the dependency may have acted, and ${error.deniedBy}`
     case "retry-after":
       return `the dependency asked to wait ${error.retryAfter === undefined ? "longer" : print(error.retryAfter)}, which is above retryAfterCeiling`
     case "draining":

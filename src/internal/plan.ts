@@ -12,6 +12,8 @@ import { duration, integer, invalid, name as nonEmpty } from "./validate.ts"
 
 /** A policy, checked and in milliseconds. */
 export interface Plan {
+  /** The options as they were given. */
+  readonly said: Options
   readonly name: string
   readonly classifier: Classifier
   readonly guards: ReadonlyArray<Context.Key<unknown, Guard<unknown>>>
@@ -35,6 +37,10 @@ export type RetrySchedule = Schedule.Schedule<unknown, unknown, never, never>
 export interface CallOptions {
   readonly key?: string | { readonly [serviceId: string]: string } | undefined
   readonly idempotencyKey?: string | undefined
+  /** When the request of this call may be sent again, where that is not as the policy's `safety` says. */
+  readonly resend?: "always" | "unprocessed" | "never" | undefined
+  /** Why not always. */
+  readonly unsafe?: string | undefined
 }
 
 /** Default of `retryAfterCeiling`: OpenAI's client and ai-retry believe hints of up to a minute; linkerd caps at five. */
@@ -110,6 +116,7 @@ export const compile = (options: Options): Plan => {
   }
   const guards = services(at("guards"), options.guards ?? [], "CircuitBreaker.Service")
   return {
+    said: options,
     name: nonEmpty(at("name"), options.name),
     classifier: faults,
     guards: guards as Plan["guards"],

@@ -54,10 +54,12 @@ export class Retries {
   /** Asks, in this order: draining, safety, schedule, the hint's ceiling, deadline, budget. The first "no" ends the call. */
   next(failed: Failed): Effect.Effect<unknown, unknown, never> {
     const { call } = this
-    const { plan } = call
     this.lastFailed = failed
     if (isDraining(call.fiber)) return call.exhausted("draining")
-    if (!plan.repeatable && failed.verdict?.unprocessed !== true) return call.exhausted("unsafe")
+    const { resend } = call
+    if (resend === "never" || (resend === "unprocessed" && failed.verdict?.unprocessed !== true)) {
+      return call.exhausted("unsafe", { deniedBy: call.options?.unsafe })
+    }
     // time elapses on the monotonic clock, so that a wall clock that steps changes nothing
     const at = this.startedAt + (call.now - call.startedMs)
     const context = Context.add(call.context, CallStart, this.startedAt)
