@@ -17,6 +17,10 @@ import {
 } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
+import * as Backoff from "../src/Backoff.ts"
+import * as Fault from "../src/Fault.ts"
+import * as Policy from "../src/Policy.ts"
+import { withResilience } from "../src/Policy.ts"
 import { CurrentListener, tagOf } from "../src/internal/events.ts"
 import type { Event } from "../src/internal/events.ts"
 import { makeHub } from "../src/internal/listeners.ts"
@@ -636,6 +640,20 @@ describe("Telemetry", () => {
   })
 
   describe("report", () => {
+    it.effect("names the errors that no classifier knew", () =>
+      Effect.gen(function* () {
+        const policy = Policy.make({
+          name: "quotes.get",
+          faults: Fault.tags({ transient: ["Net"] }),
+          safety: "idempotent",
+          retry: Backoff.constant(0).pipe(Backoff.times(1))
+        })
+        yield* Effect.exit(Effect.fail({ _tag: "Nett" }).pipe(withResilience(policy)))
+        const text = Telemetry.formatReport(yield* Telemetry.report)
+        assert.include(text, "1 failed, not retried, because `faults` does not know them: Nett 1, last error Nett")
+      }).pipe(Effect.provide(Telemetry.layer))
+    )
+
     it.effect("covers the time since the layer was built", () =>
       Effect.gen(function* () {
         yield* TestClock.setTime(Date.parse("2026-01-01T12:00:00Z"))

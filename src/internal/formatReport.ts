@@ -56,6 +56,8 @@ const sentence = (policy: PolicyReport): string =>
     policy.exhausted > 0 && `no further retry ${times(policy.exhausted)} (${list(policy.exhaustedByReason)})`,
     policy.rejected > 0 &&
       `${plural(policy.rejected, "rejection", "rejections")} (${list(policy.rejections.map(({ count, guard, reason }) => ({ name: `${guard} ${reason}`, count })))})`,
+    policy.unrecognised.length > 0 &&
+      `not retried, because \`faults\` does not know them: ${list(policy.unrecognised)}`,
     policy.injected > 0 && `${plural(policy.injected, "injection", "injections")} by Chaos`,
     policy.lastError !== undefined &&
       `last error ${policy.lastError.error} at ${new Date(policy.lastError.at).toISOString()}`

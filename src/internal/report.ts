@@ -1,6 +1,18 @@
 // Adds up events into what `Telemetry.report` answers. Memory is bounded: what there are too many of is counted together.
 import type { CircuitChanged, Event } from "./events.ts"
 
+/** The tags of this library's errors. */
+const ours: ReadonlySet<string> = new Set([
+  "AttemptTimeout",
+  "BulkheadFull",
+  "CircuitOpen",
+  "ConcurrencyLimited",
+  "DeadlineExceeded",
+  "RateLimited",
+  "RetryExhausted",
+  "Throttled"
+])
+
 /** Under this name stands what is past a bound. */
 export const OTHER = "(other)"
 
@@ -76,7 +88,12 @@ export interface PolicyReport {
   readonly injected: number
   /** The errors of failed attempts by `_tag`, the most frequent first; interrupted attempts are left out. */
   readonly errors: ReadonlyArray<Count>
-  /** The latest of them, and when (milliseconds since the epoch). */
+  /**
+   * Those that the policy's `faults` did not recognise, by `_tag`: they were not retried, maybe because a classifier is missing or a tag is
+   * misspelt. This library's own errors, of a policy or guard further in, are left out.
+   */
+  readonly unrecognised: ReadonlyArray<Count>
+  /** The latest of `errors`, and when (milliseconds since the epoch). */
   readonly lastError: { readonly error: string; readonly at: number } | undefined
 }
 
@@ -159,6 +176,7 @@ class PolicyCounts {
   lastError: { readonly error: string; readonly at: number } | undefined
   readonly retries = new Tally(BOUNDS.errors)
   readonly errors = new Tally(BOUNDS.errors)
+  readonly unrecognised = new Tally(BOUNDS.errors)
   readonly exhausted = new Tally(Number.POSITIVE_INFINITY)
   rejected = 0
   readonly #rejections = new Map<string, { readonly guard: string; readonly reason: string; count: number }>()
@@ -194,6 +212,7 @@ class PolicyCounts {
       ),
       injected: this.injected,
       errors: this.errors.list(),
+      unrecognised: this.unrecognised.list(),
       lastError: this.lastError
     }
   }
@@ -226,6 +245,7 @@ export class Accumulator {
         // An attempt that its caller gave up says nothing of the dependency
         if (event.outcome === "interrupted") return
         policy.errors.add(event.error)
+        if (event.outcome === "unrecognised" && !ours.has(event.error)) policy.unrecognised.add(event.error)
         policy.lastError = { error: event.error, at: event.at }
         return
       }

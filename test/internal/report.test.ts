@@ -97,10 +97,35 @@ const nothing: PolicyReport = {
   rejections: [],
   injected: 0,
   errors: [],
+  unrecognised: [],
   lastError: undefined
 }
 
 describe("Accumulator", () => {
+  it("says which errors no classifier knew; not those of this library, which are not to be known", () => {
+    const failed = (outcome: "unrecognised" | "permanent", error: string): Event => ({
+      ...call,
+      _tag: "AttemptFailed",
+      attempt: 1,
+      kind: "first",
+      outcome,
+      error,
+      elapsed
+    })
+    const report = summaryOf([
+      failed("unrecognised", "NetworkEror"),
+      failed("permanent", "NotFound"),
+      failed("unrecognised", "Sql"),
+      failed("unrecognised", "Sql"),
+      failed("unrecognised", "RetryExhausted")
+    ]).policies[0]!
+    assert.deepStrictEqual(report.unrecognised, [
+      { name: "Sql", count: 2 },
+      { name: "NetworkEror", count: 1 }
+    ])
+    assert.strictEqual(report.errors.length, 4)
+  })
+
   it("starts empty, and knows a policy by its first event", () => {
     assert.deepStrictEqual(summaryOf([]), { policies: [], circuits: [], fallbacks: [] })
     assert.deepStrictEqual(policyOf([started("p")]), { ...nothing, calls: 1, amplification: 0 })
