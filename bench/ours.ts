@@ -1,6 +1,7 @@
 // The cases of effect-resilience. The policy is piped at each call, as in a program.
 import { Effect, Layer } from "effect"
 import {
+  AdaptiveLimit,
   Backoff,
   Bulkhead,
   CircuitBreaker,
@@ -64,7 +65,7 @@ const guardedRetryAtOnce = Policy.extend(retryAtOnce, {
 
 class Places extends Bulkhead.Service<Places>()("bench/Places", { maxConcurrent: 100 }) {}
 
-
+class Limit extends AdaptiveLimit.Service<Limit>()("bench/Limit", {}) {}
 
 class Share extends Throttle.Service<Share>()("bench/Share") {}
 
@@ -75,7 +76,7 @@ const twoGuards = Policy.extend(guarded, { name: "bench.twoGuards", guards: [Bre
 /** Everything that may stand before an attempt, and every limit of time. */
 const allGuards = Policy.extend(everything, {
   name: "bench.allGuards",
-  guards: [Breaker, Places, Share]
+  guards: [Breaker, Places, Limit, Share]
 })
 
 const hedged = Policy.extend(everything, { name: "bench.hedged", hedge: { after: Calls.attemptTimeoutMs / 2 } })
@@ -156,7 +157,7 @@ export const twoGuardsSync = async (): Promise<Timed> => ({
 
 export const allGuardsAsync = async (): Promise<Timed> => ({
   bare: bareAsync,
-  guarded: await inFiberWith(Layer.mergeAll(layer, Places.layer, Share.layer), (i) =>
+  guarded: await inFiberWith(Layer.mergeAll(layer, Places.layer, Limit.layer, Share.layer), (i) =>
     Calls.async(i).pipe(withResilience(allGuards))
   )
 })

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as AdaptiveLimit from "./AdaptiveLimit.ts"
 export * as Attempt from "./Attempt.ts"
 export * as Backoff from "./Backoff.ts"
 export * as Bulkhead from "./Bulkhead.ts"

@@ -20,12 +20,23 @@ const noGuards: ReadonlyArray<Guard<unknown>> = []
 export const guardsInForce = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
   const { guards: services, order } = plan
   if (order.length === 0) return noGuards
-  const find = (i: number) => service(context, services[i]!)
-  if (order.length === 1) return [find(0)]
-  const guards = order.map(find)
-  if (guards.every((guard, i) => i === 0 || rank[guards[i - 1]!.phase] <= rank[guard.phase])) return guards
-  // the phases belong to the guards, which are services: found in the first call, and kept
-  plan.order = services.map((_, i) => i).sort((a, b) => rank[find(a).phase] - rank[find(b).phase] || a - b)
+  const first = service(context, services[order[0]!]!)
+  if (order.length === 1) return [first]
+  // a literal of its own, because an array that grows takes room for many more
+  const guards =
+    order.length === 2
+      ? [first, service(context, services[order[1]!]!)]
+      : order.map((i) => service(context, services[i]!))
+  for (let i = 1; i < guards.length; i++) {
+    if (rank[guards[i]!.phase] < rank[guards[i - 1]!.phase]) return sorted(plan, context)
+  }
+  return guards
+}
+
+/** The phases belong to the guards, which are services: their order is found in the first call, and kept. */
+const sorted = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
+  const find = (i: number) => service(context, plan.guards[i]!)
+  plan.order = plan.guards.map((_, i) => i).sort((a, b) => rank[find(a).phase] - rank[find(b).phase] || a - b)
   return plan.order.map(find)
 }
 

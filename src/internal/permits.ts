@@ -11,24 +11,30 @@ export abstract class Permits {
   abstract readonly plan: Plan
   abstract readonly fiber: Fiber.Fiber<unknown, unknown>
   abstract now: number
-  private permit: Permit | undefined = undefined
-  /** Those after the first: most attempts have one guard. */
-  private permits: Array<Permit> | undefined = undefined
+  private first: Permit | undefined = undefined
+  private second: Permit | undefined = undefined
+  /** Those after the second: most attempts have one guard or two. */
+  private others: Array<Permit> | undefined = undefined
   /** What guards still have to do. */
   protected settling: Effect.Effect<void> | undefined = undefined
 
   hold(permit: Permit): void {
-    if (this.permit === undefined) this.permit = permit
-    else if (this.permits === undefined) this.permits = [permit]
-    else this.permits.push(permit)
+    if (this.first === undefined) this.first = permit
+    else if (this.second === undefined) this.second = permit
+    else if (this.others === undefined) this.others = [permit]
+    else this.others.push(permit)
   }
 
   settle(outcome: Outcome, elapsed: number): void {
-    const { permit, permits } = this
-    if (permit === undefined) return
-    this.permit = this.permits = undefined
-    if (permits !== undefined) for (const later of permits.toReversed()) this.settleOne(later, outcome, elapsed)
-    this.settleOne(permit, outcome, elapsed)
+    const { first, others, second } = this
+    if (first === undefined) return
+    this.first = undefined
+    if (second !== undefined) {
+      this.second = this.others = undefined
+      if (others !== undefined) for (const permit of others.toReversed()) this.settleOne(permit, outcome, elapsed)
+      this.settleOne(second, outcome, elapsed)
+    }
+    this.settleOne(first, outcome, elapsed)
   }
 
   /** Gives permits back that no attempt has used. */

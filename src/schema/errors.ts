@@ -4,7 +4,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import { InvalidOption as InvalidOptionError } from "../InvalidOption.ts"
 import * as Errors from "../internal/errors.ts"
 import { causeOf, defined, Span } from "./parts.ts"
-import { BulkheadFull, CircuitOpen, RateLimited, Throttled } from "./rejections.ts"
+import { BulkheadFull, CircuitOpen, ConcurrencyLimited, RateLimited, Throttled } from "./rejections.ts"
 import type { RejectionEncoded } from "./rejections.ts"
 import type { Millis, ReasonEncoded } from "./parts.ts"
 
@@ -41,7 +41,15 @@ export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutE
 )
 
 // An error of which only `unknown` is known. This library's own stay what they are.
-const Unknown = Schema.Union([AttemptTimeout, BulkheadFull, CircuitOpen, RateLimited, Throttled, Schema.Defect()])
+const Unknown = Schema.Union([
+  AttemptTimeout,
+  BulkheadFull,
+  CircuitOpen,
+  ConcurrencyLimited,
+  RateLimited,
+  Throttled,
+  Schema.Defect()
+])
 
 type UnknownEncoded = Schema.Json | AttemptTimeoutEncoded | RejectionEncoded
 

@@ -37,10 +37,12 @@ export {
 export {
   BulkheadFull,
   CircuitOpen,
+  ConcurrencyLimited,
   RateLimited,
   Throttled,
   type BulkheadFullEncoded,
   type CircuitOpenEncoded,
+  type ConcurrencyLimitedEncoded,
   type RateLimitedEncoded,
   type ThrottledEncoded
 } from "./rejections.ts"

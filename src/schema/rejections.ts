@@ -4,6 +4,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { Duration } from "effect"
 import { BulkheadFull as BulkheadFullError } from "../internal/bulkheadFull.ts"
 import { CircuitOpen as CircuitOpenError } from "../internal/circuitOpen.ts"
+import { ConcurrencyLimited as ConcurrencyLimitedError } from "../internal/concurrencyLimited.ts"
 import { RateLimited as RateLimitedError } from "../internal/rateLimited.ts"
 import { Throttled as ThrottledError } from "../internal/throttled.ts"
 import { defined, Span } from "./parts.ts"
@@ -91,6 +92,28 @@ export const CircuitOpen = rejection(CircuitOpenError, "CircuitOpen", {
  * @since 0.1.0
  * @category models
  */
+export interface ConcurrencyLimitedEncoded extends Encoded {
+  readonly _tag: "ConcurrencyLimited"
+  readonly limit: string
+  readonly reason: "limit" | "priority" | "queue" | "displaced" | "wait"
+}
+
+/**
+ * The codec of `AdaptiveLimit.ConcurrencyLimited`. Its `retryAfter` is what it was at the moment of encoding; on the other side it
+ * stands still.
+ *
+ * @since 0.1.0
+ * @category codecs
+ */
+export const ConcurrencyLimited = rejection(ConcurrencyLimitedError, "ConcurrencyLimited", {
+  limit: Schema.String,
+  reason: Schema.Literals(["limit", "priority", "queue", "displaced", "wait"])
+}) as Schema.Codec<ConcurrencyLimitedError, ConcurrencyLimitedEncoded>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
 export interface RateLimitedEncoded extends Encoded {
   readonly _tag: "RateLimited"
   readonly limiter: string
@@ -130,4 +153,5 @@ export const Throttled = rejection(ThrottledError, "Throttled", {
   reason: Schema.Literals(["overload", "priority"])
 }) as Schema.Codec<ThrottledError, ThrottledEncoded>
 
-export type RejectionEncoded = BulkheadFullEncoded | CircuitOpenEncoded | RateLimitedEncoded | ThrottledEncoded
+export type RejectionEncoded =
+  BulkheadFullEncoded | CircuitOpenEncoded | ConcurrencyLimitedEncoded | RateLimitedEncoded | ThrottledEncoded

@@ -19,6 +19,7 @@ export {
 } from "effect"
 export { TestClock } from "effect/testing"
 export {
+  AdaptiveLimit,
   Attempt,
   Backoff,
   Bulkhead,

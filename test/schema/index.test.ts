@@ -1,6 +1,6 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Cause, Clock, Duration, Effect, Schema } from "effect"
-import { Bulkhead, CircuitBreaker, Deadline, InvalidOption, Policy, Throttle } from "../../src/index.ts"
+import { AdaptiveLimit, Bulkhead, CircuitBreaker, Deadline, InvalidOption, Policy, Throttle } from "../../src/index.ts"
 import { circuitOpen } from "../../src/internal/circuitOpen.ts"
 import { RateLimited } from "../../src/internal/rateLimited.ts"
 import { monotonicMs } from "../../src/internal/time.ts"
@@ -135,6 +135,12 @@ describe("what the other guards refuse with", () => {
       type: Bulkhead.BulkheadFull,
       name: "bulkhead",
       reasons: ["queue", "displaced", "wait"]
+    },
+    ConcurrencyLimited: {
+      codec: Codecs.ConcurrencyLimited,
+      type: AdaptiveLimit.ConcurrencyLimited,
+      name: "limit",
+      reasons: ["limit", "priority", "queue", "displaced", "wait"]
     },
     RateLimited: {
       codec: Codecs.RateLimited,

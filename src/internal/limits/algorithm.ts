@@ -1,0 +1,57 @@
+// What users hold of a law: its settings, checked, behind a mark.
+import type { Duration } from "effect"
+import type { Bounds, Settings } from "../limits.ts"
+import * as validate from "../validate.ts"
+import type { QueueSize } from "./queue.ts"
+
+export const AlgorithmTypeId = "~effect-resilience/AdaptiveLimit/Algorithm"
+
+export interface Algorithm {
+  readonly [AlgorithmTypeId]: Settings
+}
+
+export const algorithm = (settings: Settings): Algorithm => ({ [AlgorithmTypeId]: settings })
+
+export const isAlgorithm = (value: unknown): value is Algorithm =>
+  typeof value === "object" && value !== null && AlgorithmTypeId in value
+
+export interface BoundsOptions {
+  readonly initial?: number | undefined
+  readonly min: number
+  readonly max: number
+  readonly dropTolerance: number
+  readonly window: {
+    readonly min: Duration.Input
+    readonly max: Duration.Input
+    readonly samples: number
+  }
+}
+
+/** Throws InvalidOption. An initial limit that is not said is the one nearest to `usual` within the bounds. */
+export const boundsOf = ({ dropTolerance, initial, window, ...options }: BoundsOptions, usual: number): Bounds => {
+  const min = validate.integer("min", options.min, 1)
+  const max = validate.integer("max", options.max, min)
+  const minMs = validate.duration("window.min", window.min, "positive")
+  const maxMs = validate.duration("window.max", window.max, "positive")
+  if (maxMs < minMs) validate.invalid("window.max", window.max, "a duration of at least window.min")
+  return {
+    min,
+    max,
+    initial:
+      initial === undefined ? Math.min(max, Math.max(min, usual)) : validate.integer("initial", initial, min, max),
+    dropTolerance: validate.ratio("dropTolerance", dropTolerance),
+    window: { minMs, maxMs, samples: validate.integer("window.samples", window.samples, 1) }
+  }
+}
+
+/** Throws InvalidOption. A function is tried where the limit begins, and at its bounds. */
+export const checkQueueSize = (queueSize: QueueSize, { initial, max, min }: Bounds): QueueSize => {
+  const allowed = "a number above 0, or a function of the limit that gives one"
+  if (typeof queueSize === "number") return validate.above("queueSize", queueSize, 0)
+  if (typeof queueSize !== "function") return validate.invalid("queueSize", queueSize, allowed)
+  for (const limit of [min, initial, max]) {
+    const size: unknown = queueSize(limit)
+    if (!(typeof size === "number" && Number.isFinite(size) && size > 0)) validate.invalid("queueSize", size, allowed)
+  }
+  return queueSize
+}
