@@ -1,0 +1,98 @@
+// The verdict on a `SqlError`.
+import { isSqlError } from "effect/sql/SqlError"
+import type { SqlError, SqlErrorReason } from "effect/sql/SqlError"
+import * as Fault from "../Fault.ts"
+import { verdictOf as ownVerdictOf } from "../internal/marker.ts"
+import { meaningOf, sqlStateOf } from "./sqlState.ts"
+import type { Meaning } from "./sqlState.ts"
+
+const verdicts: { readonly [M in Meaning]: Fault.Verdict } = {
+  // the database has answered: that two transactions met says nothing of its health
+  contention: Fault.transient({ unprocessed: true, health: "ok" }),
+  undone: Fault.transient({ unprocessed: true }),
+  "not begun": Fault.transient({ unprocessed: true }),
+  crowded: Fault.throttled({ unprocessed: true }),
+  lost: Fault.transient(),
+  final: Fault.permanent()
+}
+
+/** `undefined`: not recognised. */
+export const verdictOf = (error: SqlError): Fault.Verdict | undefined => {
+  const own = ownVerdictOf(error)
+  if (own !== undefined) return own
+  const meaning = meaningOfReason(error.reason)
+  return meaning && verdicts[meaning]
+}
+
+const meaningOfReason = (reason: SqlErrorReason): Meaning | undefined => {
+  switch (reason._tag) {
+    case "DeadlockError":
+    case "SerializationError":
+    case "LockTimeoutError":
+      return "contention"
+    case "ConnectionError":
+      return hadNoSession(reason) ? "not begun" : (meaningOf(reason) ?? "lost")
+    case "StatementTimeoutError":
+      // a timeout of the client proves nothing; one of the server has undone the statement
+      return meaningOf(reason) ?? "lost"
+    case "AuthenticationError":
+    case "AuthorizationError":
+    case "SqlSyntaxError":
+    case "UniqueViolation":
+    case "ConstraintError":
+      return "final"
+    case "UnknownError":
+      return meaningOf(reason) ?? (hadNoSession(reason) ? "not begun" : undefined)
+  }
+}
+
+/** Failed while the client was getting a connection. */
+const hadNoSession = (reason: SqlErrorReason): boolean =>
+  // what Effect's clients call it
+  reason.operation === "connect" ||
+  reason.operation === "acquireConnection" ||
+  unreachable.has(sqlStateOf(reason) as string)
+
+/** Of the operating system: nobody listens there, or there is no such name. */
+const unreachable: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"])
+
+const isKnown = (error: unknown): error is SqlError => isSqlError(error) && verdictOf(error) !== undefined
+
+/**
+ * The verdict on a `SqlError`, by its reason and, where that says too little, by the SQLSTATE that came with it:
+ *
+ * | what happened | verdict |
+ * |---|---|
+ * | deadlock, serialization failure, lock not available in time | transient, unprocessed, and the database is healthy |
+ * | statement timeout of the server, out of resources (class 53) | transient, unprocessed |
+ * | no connection: refused, no such host, server starting up | transient, unprocessed |
+ * | too many connections (53300) | throttled, unprocessed |
+ * | connection lost, session ended, server shut down or crashed | transient: the statement may have been executed |
+ * | constraint, syntax, permission, password, bad data | permanent |
+ * | {@link CommitUnknown} | transient: the transaction may have been applied |
+ * | anything else | not recognised |
+ *
+ * "Unprocessed" is true of the statement that failed, and of the transaction around it. An effect that makes several changes
+ * without a transaction has made the first ones by then: put it into a {@link transaction}.
+ *
+ * A unique violation is permanent, although the loser of a race gets it too (PostgreSQL's manual, section 13.5). Where you
+ * know that it was a race, say so first:
+ *
+ * ```ts
+ * import { SqlError } from "effect/sql"
+ * import { Fault } from "effect-resilience"
+ * import * as Sql from "effect-resilience/sql"
+ *
+ * const isRace = (error: unknown): error is SqlError.SqlError =>
+ *   SqlError.isSqlError(error) && error.reason._tag === "UniqueViolation" && error.reason.constraint === "seats_pkey"
+ *
+ * const faults = Fault.orElse(Fault.refine(isRace, Fault.transient({ unprocessed: true })), Sql.faults)
+ * ```
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const faults = Fault.orElse(
+  Fault.refine(isKnown, (error) => verdictOf(error)!),
+  Fault.tags({ transient: ["CommitUnknown"] })
+)
