@@ -554,8 +554,8 @@ describe("probes", () => {
           const guard = yield* L
           return yield* lowered(guard, monotonicMs, (now) => Effect.sync(() => void guard.admit(call({ now }))))
         }).pipe(Effect.provide(L.layerWith({ algorithm: ten })), Effect.provideService(Clock.Clock, host(monotonicMs)))
-        // the first three are early
-        const later = at.slice(3)
+        // the first three are early, and the fourth may have been due while it rested
+        const later = at.slice(4)
         assert.isAtLeast(later.length, 8)
         for (const [before, now] of later) {
           const slot = (time: number) => Math.floor((time - monotonicMs + 3_600_000) / 16_384)

@@ -26,12 +26,7 @@ export const uses = (call: Call, budget: Budget): boolean => {
 }
 
 /** An attempt has ended, for which these tokens were taken. `nested`: with an error of a policy further in, which counts already there. */
-export const tell = (
-  call: Call,
-  tokens: ReadonlyArray<Token> | undefined,
-  outcome: Outcome,
-  nested: boolean
-): void => {
+export const tell = (call: Call, tokens: ReadonlyArray<Token> | undefined, outcome: Outcome, nested: boolean): void => {
   const { budgets, now, taskBudgets } = call
   if (tokens !== undefined) for (const token of tokens) token.settle(now, outcome)
   if (nested || outcome.kind === "interrupted") return
