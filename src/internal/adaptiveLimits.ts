@@ -129,6 +129,7 @@ class GuardedLimit<Rejection> {
     if (refusal !== undefined) return refusal
     const slots = this.#slots
     if (slots.tryAcquire()) return this.#ticket()
+    // where calls are refused because the queue is full, others have come here before
     this.#estimator.press()
     return waitFor<Rejection>({
       slots,
@@ -177,9 +178,7 @@ class GuardedLimit<Rejection> {
 
   #refuseToWait(call: Call): Rejected<Rejection> | undefined {
     const slots = this.#slots
-    if (slots.isFree || slots.hasPlace(rankOf(call.priority))) return undefined
-    this.#estimator.press()
-    return this.#refusal("queue")
+    return slots.isFree || slots.hasPlace(rankOf(call.priority)) ? undefined : this.#refusal("queue")
   }
 
   #refuseAtOnce(call: Call, headroom: Headroom): Rejected<Rejection> | undefined {

@@ -1,0 +1,76 @@
+/**
+ * What becomes of the body of a response: read into memory, or given up, so that its connection is free again.
+ */
+import * as Effect from "effect/Effect"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Stream from "effect/Stream"
+
+type Response = HttpClientResponse.HttpClientResponse
+
+/** How much of a failed response is kept: more than any problem report, less than what hurts. */
+const maxBytes = 64 * 1024
+
+/** How long is waited for it. A connection that takes longer is not worth keeping. */
+const patience = "1 second"
+
+/** The web's class of responses; its types are those of whoever uses the library. */
+const Web = globalThis as unknown as {
+  readonly Response: new (body: Uint8Array | null, init: { readonly headers: Record<string, string> }) => object
+}
+
+/** A failed response with its body in memory. Of a body that is too long, or too slow, there is what had come by then. */
+export const held = (response: Response): Effect.Effect<Response> =>
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    // what is left unread when the stream is given up is cancelled, and its connection with it
+    const reading = Stream.runForEach(
+      Stream.takeUntil(response.stream, (chunk) => size + chunk.byteLength > maxBytes),
+      (chunk) =>
+        Effect.sync(() => {
+          size += chunk.byteLength
+          chunks.push(chunk)
+        })
+    )
+    const read = Effect.exit(Effect.timeoutOption(reading, patience))
+    return Effect.map(read, () => copy(response, concat(chunks, size).subarray(0, maxBytes)))
+  })
+
+/** A response whose whole body has come. */
+export const inMemory = (response: Response): Effect.Effect<Response, HttpClientError> =>
+  response.status === 101 // a connection that now speaks something else
+    ? Effect.succeed(response)
+    : Effect.map(response.arrayBuffer, (buffer) => copy(response, new Uint8Array(buffer)))
+
+const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+  const all = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
+    all.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return all
+}
+
+/** What has no body, by its status. */
+const bodiless = new Set([204, 205, 304])
+
+/**
+ * Only the body is a copy. All else is that of the response itself, because the web's `Response` does not take every status and header
+ * that comes over a wire, and makes one of several cookies.
+ */
+const copy = (response: Response, body: Uint8Array): Response => {
+  const type = response.headers["content-type"]
+  const web = new Web.Response(bodiless.has(response.status) ? null : body, {
+    // forms cannot be read without it
+    headers: type === undefined || !/^[ -~]*$/.test(type) ? {} : { "content-type": type }
+  })
+  return Object.defineProperties(HttpClientResponse.fromWeb(response.request, web as never), {
+    status: { value: response.status },
+    url: { value: response.url },
+    headers: { value: response.headers },
+    cookies: { get: () => response.cookies },
+    remoteAddress: { get: () => response.remoteAddress }
+  })
+}

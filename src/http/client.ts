@@ -1,0 +1,269 @@
+/**
+ * Effect's `HttpClient` under a policy.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import { HttpClientError, isHttpClientError, StatusCodeError } from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import type { Fiber } from "effect"
+import * as Deadline from "../Deadline.ts"
+import { currentFrame, type Frame } from "../internal/currentCall.ts"
+import { run } from "../internal/engine.ts"
+import { tagOf } from "../internal/events.ts"
+import type { CallOptions, Plan } from "../internal/plan.ts"
+import { planOf } from "../internal/policy.ts"
+import type * as Types from "../internal/policyTypes.ts"
+import { monotonicMs } from "../internal/time.ts"
+import { invalid, name } from "../internal/validate.ts"
+import { held, inMemory } from "./body.ts"
+import { faults } from "./classify.ts"
+import { canReplay, isIdempotentMethod, originOf } from "./request.ts"
+
+type Request = HttpClientRequest.HttpClientRequest
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Which responses are failures. Default: a status of 400 or above. */
+  readonly isFailure?: ((response: HttpClientResponse) => boolean) | undefined
+  /** The key for keyed guards and budgets, or one for each by its service's id. Default: the origin of the request. */
+  readonly key?: ((request: Request) => string | { readonly [serviceId: string]: string }) | undefined
+  /**
+   * How each attempt tells the server the time left; `false`: not at all. Default: `Deadline.grpcTimeout`. In a browser a header of its own
+   * makes a request across origins ask first (CORS).
+   */
+  readonly deadline?: Deadline.Codec | false | undefined
+  /** The header with the number of the attempt, from 1 on; `false`: none. Default: "x-envoy-attempt-count", as Envoy calls it. */
+  readonly attemptHeader?: string | false | undefined
+  /**
+   * How a minted idempotency key is written: `"structured"`, in quotes (the IETF draft; for servers that take it as it is, the quotes are
+   * a part of the key), or `"bare"`. Default: "structured".
+   */
+  readonly idempotencyKey?: "structured" | "bare" | undefined
+  /**
+   * Whether the whole body is read within the attempt, so that one that is cut short, or hangs, is a failure of the attempt too. It is held in
+   * memory. Default: false: the call is over when the response's head is there, and the body comes as a stream.
+   */
+  readonly readBody?: boolean | undefined
+}
+
+/** What the policy says, where it says nothing of `faults`: those of HTTP. Where it may say something, either may be in force. */
+type WithFaults<O> = O extends { readonly faults: {} }
+  ? O
+  : Types.Merge<O, { readonly faults: typeof faults | NonNullable<SaidFaults<O>> }>
+
+type SaidFaults<O> = "faults" extends keyof O ? O["faults"] : never
+
+/**
+ * A client whose requests are calls of a policy.
+ *
+ * - **Responses are failures** as {@link faults} says, unless the policy has `faults` of its own: nobody need call `filterStatusOk`. Of what
+ *   comes out, a `StatusCodeError` still has its response, with a body that can be read.
+ * - **Safety is a matter of the method**: GET, HEAD, OPTIONS, TRACE, QUERY, PUT and DELETE are sent again; POST, PATCH and all others only
+ *   with an idempotency key, or after a fault that is `unprocessed`. The key is one that the request carries in `Idempotency-Key`, or one that
+ *   the policy mints (`safety: Idempotency.key(mint)`), the same on every attempt. A policy that is "not-idempotent" repeats
+ *   no method. A body that cannot be sent twice is never sent again.
+ * - **Breakers and budgets with keys** are kept by origin.
+ * - **Each attempt says** its number, and how much time is left.
+ * - **A failed response's body is read**, at most 64 KiB of it and for at most a second, or cancelled, before anything else is sent: a pool of
+ *   connections neither leaks nor blocks.
+ *
+ * There is one loop: a client that retries on its own (`HttpClient.retryTransient`) does not belong inside.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { HttpClient } from "effect/http"
+ * import { Backoff, Policy } from "effect-resilience"
+ * import * as Http from "effect-resilience/http"
+ *
+ * const quotes = Policy.make({
+ *   name: "quotes",
+ *   safety: "idempotent",
+ *   deadline: "3 seconds",
+ *   attemptTimeout: "800 millis",
+ *   retry: Backoff.exponential({ base: "100 millis", cap: "2 seconds" }).pipe(Backoff.fullJitter, Backoff.times(3))
+ * })
+ *
+ * const quote = Effect.gen(function* () {
+ *   const client = Http.resilient(yield* HttpClient.HttpClient, quotes)
+ *   const response = yield* client.get("https://quotes.example/eur")
+ *   return yield* response.json
+ * })
+ * ```
+ *
+ * Throws `InvalidOption`.
+ *
+ * @since 0.1.0
+ * @category clients
+ */
+export const resilient: {
+  <P extends Types.PolicyLike<unknown>>(
+    policy: P,
+    options?: Options | undefined
+  ): <E, R>(
+    client: HttpClient.HttpClient.With<E, R>
+  ) => HttpClient.HttpClient.With<
+    Types.ErrorOf<WithFaults<Types.OptionsOf<P>>, E | HttpClientError>,
+    R | Types.ServicesOf<Types.OptionsOf<P>, never>
+  >
+  <E, R, P extends Types.PolicyLike<unknown>>(
+    client: HttpClient.HttpClient.With<E, R>,
+    policy: P,
+    options?: Options | undefined
+  ): HttpClient.HttpClient.With<
+    Types.ErrorOf<WithFaults<Types.OptionsOf<P>>, E | HttpClientError>,
+    R | Types.ServicesOf<Types.OptionsOf<P>, never>
+  >
+} = ((first: unknown, second: unknown, third: unknown) =>
+  HttpClient.isHttpClient(first)
+    ? wrap(settingsOf(second, third as Options | undefined))(first as never)
+    : wrap(settingsOf(first, second as Options | undefined))) as never
+
+type Client = HttpClient.HttpClient.With<unknown, unknown>
+
+interface Settings {
+  /** With an idempotency key for each call, and without. */
+  readonly minting: Plan | undefined
+  readonly plain: Plan
+  /** Whether the policy allows a second request at all. */
+  readonly repeats: boolean
+  readonly isFailure: (response: HttpClientResponse) => boolean
+  readonly key: (request: Request) => CallOptions["key"]
+  readonly codec: Deadline.Codec | undefined
+  readonly attemptHeader: string | undefined
+  readonly isBare: boolean
+  readonly readBody: boolean
+}
+
+const keyHeader = "idempotency-key"
+
+const isError = (response: HttpClientResponse): boolean => response.status >= 400
+
+const settingsOf = (policy: unknown, options: Options = {}): Settings => {
+  const given = planOf(policy)
+  const classified = given.said.faults === undefined ? { ...given, classifier: faults } : given
+  const {
+    attemptHeader = "x-envoy-attempt-count",
+    deadline = Deadline.grpcTimeout,
+    idempotencyKey = "structured"
+  } = options
+  if (idempotencyKey !== "structured" && idempotencyKey !== "bare") {
+    invalid("Http.resilient: idempotencyKey", idempotencyKey, '"structured" or "bare"')
+  }
+  return {
+    minting: classified.keyed && classified.mint !== undefined ? classified : undefined,
+    plain: { ...classified, keyed: false, mint: undefined },
+    repeats: given.repeatable,
+    isFailure: options.isFailure ?? isError,
+    key: originOf,
+    codec: deadline === false ? undefined : deadline,
+    attemptHeader: attemptHeader === false ? undefined : name("Http.resilient: attemptHeader", attemptHeader),
+    isBare: idempotencyKey === "bare",
+    readBody: options.readBody === true
+  }
+}
+
+const wrap =
+  (settings: Settings) =>
+  (client: Client): Client =>
+    HttpClient.makeWith(
+      (request: Effect.Effect<Request, unknown, unknown>) =>
+        Effect.flatMap(request, (request) => call(settings, client, request)),
+      client.preprocess as never
+    )
+
+const call = (settings: Settings, client: Client, request: Request) => {
+  const { isKeyed, options } = safetyOf(settings, request)
+  const plan = isKeyed ? settings.minting! : settings.plain
+  const attempt = Effect.withFiber((fiber) => {
+    const sent = HttpClientRequest.setHeaders(request, headersOf(settings, plan, request, fiber, isKeyed))
+    const answered = Effect.flatMap(client.postprocess(Effect.succeed(sent)), (response) => judge(settings, response))
+    return annotated(answered, currentFrame(fiber))
+  })
+  return run(plan, { ...options, key: settings.key(request) }, attempt)
+}
+
+/** Whether, and when, this request may be sent again. */
+const safetyOf = (settings: Settings, request: Request): { isKeyed: boolean; options: CallOptions } => {
+  const replay = canReplay(request.body)
+  if (!replay.replayable) return { isKeyed: false, options: { resend: "never", unsafe: replay.reason } }
+  if (isIdempotentMethod(request.method) || keyHeader in request.headers) {
+    return { isKeyed: false, options: settings.repeats ? { resend: "always" } : { resend: "unprocessed" } }
+  }
+  if (settings.minting !== undefined) return { isKeyed: true, options: { resend: "always" } }
+  return { isKeyed: false, options: { resend: "unprocessed", unsafe: `${request.method} has no idempotency key` } }
+}
+
+const headersOf = (
+  { attemptHeader, codec, isBare }: Settings,
+  plan: Plan,
+  request: Request,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  isKeyed: boolean
+): Record<string, string> => {
+  const headers: Record<string, string> = {}
+  const frame = currentFrame(fiber)
+  if (frame === undefined) return headers
+  if (attemptHeader !== undefined) headers[attemptHeader] = String(frame.attempt)
+  if (isKeyed) headers[keyHeader] = isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!)
+  if (codec !== undefined && !(codec.header in request.headers)) {
+    const clock = fiber.getRef(Clock.Clock)
+    const left = timeLeft(plan, frame, monotonicMs(clock))
+    if (left !== undefined) headers[codec.header] = codec.encode(left, clock.currentTimeMillisUnsafe())
+  }
+  return headers
+}
+
+/** A String of structured fields (RFC 9651). */
+const quoted = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`
+
+const timeLeft = (plan: Plan, frame: Frame, now: number): Duration.Duration | undefined => {
+  const ofCall = frame.deadline === undefined ? undefined : frame.deadline.at - now
+  const ofAttempt = plan.attemptTimeoutMs
+  const left = ofCall === undefined || (ofAttempt !== undefined && ofAttempt < ofCall) ? ofAttempt : ofCall
+  return left === undefined ? undefined : Duration.millis(Math.max(0, left))
+}
+
+const judge = (
+  { isFailure, readBody }: Settings,
+  response: HttpClientResponse
+): Effect.Effect<HttpClientResponse, HttpClientError> => {
+  if (!isFailure(response)) return readBody ? inMemory(response) : Effect.succeed(response)
+  return Effect.flatMap(held(response), (response) =>
+    Effect.fail(
+      new HttpClientError({
+        reason: new StatusCodeError({
+          request: response.request,
+          response,
+          description: "a response that is a failure"
+        })
+      })
+    )
+  )
+}
+
+/** The span of a request that is not the first says which it is, and why. */
+const annotated = <A, E, R>(self: Effect.Effect<A, E, R>, frame: Frame | undefined): Effect.Effect<A, E, R> => {
+  if (frame === undefined || frame.attempt === 1) return self
+  const lastError = frame.history?.lastError
+  return Effect.annotateSpans(self, {
+    // as OpenTelemetry calls it
+    "http.request.resend_count": frame.attempt - 1,
+    "resilience.attempt.kind": frame.kind,
+    ...(lastError === undefined ? undefined : { "resilience.reason": reasonOf(lastError) })
+  })
+}
+
+/** Why it is sent again: the status, as OpenTelemetry's `error.type` has it, or what else went wrong. */
+const reasonOf = (error: unknown): string => {
+  if (!isHttpClientError(error)) return tagOf(error)
+  const { reason } = error
+  return reason._tag === "StatusCodeError" ? String(reason.response.status) : reason._tag
+}

@@ -1,0 +1,296 @@
+/**
+ * The `Idempotency-Key` header on the side of the server: a request that is sent again is not carried out again.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as Scope from "effect/Scope"
+import { currentFrame, withinRegion } from "../internal/currentCall.ts"
+import { reportDefect } from "../internal/reportDefect.ts"
+import { nowMs } from "../internal/time.ts"
+import * as validate from "../internal/validate.ts"
+import { fingerprint, parseKey } from "./idempotencyKey.ts"
+import { IdempotencyStore } from "./idempotencyStore.ts"
+import type { IdempotencyStoreError, Store } from "./idempotencyStore.ts"
+import type { Middleware } from "./middleware.ts"
+import { problem } from "./problem.ts"
+import type { Problem } from "./problem.ts"
+import { rereadRequest } from "./rereadRequest.ts"
+import { replay, take } from "./storedResponse.ts"
+import { responseToCause, toResponse } from "./toResponse.ts"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface IdempotencyOptions<out R = never> {
+  /** Whether a request without a key is refused; else it is served as if this were not there. Default: {@link idempotencyDefaults}. */
+  readonly required?: boolean | undefined
+  /** The methods that it is for; others are served as if this were not there. Default: {@link idempotencyDefaults}. */
+  readonly methods?: ReadonlyArray<string> | undefined
+  /**
+   * Whose request it is, such as the id of an account: two callers may then use the same key. By default the `Authorization` header
+   * counts as part of the payload, so that nobody gets an answer that was for another; but a caller who has a new token meanwhile
+   * must take a new key.
+   */
+  readonly caller?: ((request: HttpServerRequest) => string | Effect.Effect<string, never, R>) | undefined
+  /**
+   * Whether a response is the answer to the request for good. One that is not is not kept, and the request may be carried out again.
+   * Default: {@link idempotencyDefaults}.
+   */
+  readonly isFinal?: ((response: HttpServerResponse) => boolean) | undefined
+  /** The largest body of a response that is kept, in bytes: a whole number of at least 0. Default: {@link idempotencyDefaults}. */
+  readonly maxBodyBytes?: number | undefined
+}
+
+/** Statuses by which a server says that it has turned a request away before it did anything (RFC 8470, RFC 6585, RFC 9110 §15.6.4). */
+const turnedAway: ReadonlySet<number> = new Set([425, 429, 503])
+
+/**
+ * - `required`: true. Whoever puts this before a route has an operation in mind that must not happen twice.
+ * - `methods`: POST and PATCH. The other methods are idempotent by definition (RFC 9110 §9.2.2).
+ * - `isFinal`: everything but 425, 429 and 503, with which a server turns a request away. Other errors are kept, as the draft asks:
+ *   the request may have had an effect.
+ * - `maxBodyBytes`: 16 KiB, more than the answers to such requests usually have; it bounds what 10 000 keys take to 160 MB.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const idempotencyDefaults = {
+  required: true,
+  methods: ["POST", "PATCH"] as ReadonlyArray<string>,
+  isFinal: (response: HttpServerResponse): boolean => !turnedAway.has(response.status),
+  maxBodyBytes: 16_384
+} as const
+
+const missing: Problem = {
+  name: "idempotency-key-missing",
+  status: 400,
+  title: "Idempotency-Key is missing",
+  detail:
+    "This request needs an Idempotency-Key header: a value that is new for each request, and the same if it is sent again."
+}
+
+const malformed: Problem = {
+  name: "idempotency-key-malformed",
+  status: 400,
+  title: "Idempotency-Key is malformed",
+  detail: "The Idempotency-Key header must be a string of 1 to 255 visible ASCII characters, with or without quotes."
+}
+
+const inProgress: Problem = {
+  name: "idempotency-key-in-progress",
+  status: 409,
+  title: "A request with this Idempotency-Key is in progress",
+  detail: "Send the request again, unchanged, when the first one has been answered."
+}
+
+const reused: Problem = {
+  name: "idempotency-key-reused",
+  status: 422,
+  title: "Idempotency-Key is already used",
+  detail: "The key was used for another request. Use a new key for a new request."
+}
+
+const notKept: Problem = {
+  name: "idempotency-response-not-kept",
+  status: 409,
+  title: "The request has been carried out already",
+  detail:
+    "A request with this Idempotency-Key has been answered, and the answer could not be kept. It is not carried out again."
+}
+
+/**
+ * Carries out a request with an `Idempotency-Key` once, however often it is sent (draft-ietf-httpapi-idempotency-key-header). The key is
+ * a string in quotes, or bare, as Stripe has it, of 1 to 255 characters.
+ *
+ * | the key | answer |
+ * |---|---|
+ * | is missing, or malformed | 400; a missing one only where it is `required` |
+ * | is new | the handler's; kept, errors included |
+ * | belongs to a request that is running | 409, to be tried again after a second |
+ * | belongs to a request with another method, path or body | 422 |
+ * | belongs to a request that was answered | the same answer, with `idempotent-replayed: true` |
+ * | belongs to one whose answer could not be kept | 409 |
+ * | cannot be looked up, because the store is away | 503 |
+ *
+ * **What has begun is finished**
+ *
+ * A handler that is interrupted half-way may have charged already, and its client could never know. So nothing interrupts it: when the
+ * client goes away, or its deadline passes, the handler goes on, without a deadline, and its answer is kept for when the client asks
+ * again. The server waits for it when it shuts down, unless a deadline has passed. Give what the handler calls timeouts of its own.
+ *
+ * A handler that dies has its 500 kept, too. Only one that says it has turned the request away (`isFinal`), or interrupts itself,
+ * leaves its key free, so that the next request runs it again.
+ *
+ * **Where it stands**
+ *
+ * Inside of {@link deadline} and of what checks who calls, so that neither a 504 nor a 401 is kept; and inside of {@link shed}, too.
+ *
+ * **What is kept**
+ *
+ * The status, the headers and cookies, and a body of at most `maxBodyBytes`. A streamed body is read that far before the answer begins;
+ * a larger one, a file or a form is sent but not kept.
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpRouter, HttpServerResponse } from "effect/http"
+ * import * as Http from "effect-resilience/http"
+ *
+ * const pay = Effect.succeed(HttpServerResponse.jsonUnsafe({ paid: true }))
+ *
+ * const routes = HttpRouter.add("POST", "/payments", pay.pipe(Http.idempotency()))
+ *
+ * HttpRouter.serve(routes).pipe(Layer.provide(Http.IdempotencyStore.layerMemory()))
+ * ```
+ *
+ * Throws `InvalidOption`.
+ *
+ * @since 0.1.0
+ * @category middleware
+ */
+export const idempotency = <R = never>(
+  options?: IdempotencyOptions<R> | undefined
+): Middleware<IdempotencyStore | R> => {
+  const methods = new Set(options?.methods ?? idempotencyDefaults.methods)
+  const required = options?.required ?? idempotencyDefaults.required
+  const isFinal = options?.isFinal ?? idempotencyDefaults.isFinal
+  const maxBodyBytes = validate.integer(
+    "Http.idempotency: maxBodyBytes",
+    options?.maxBodyBytes ?? idempotencyDefaults.maxBodyBytes,
+    0
+  )
+  const callerOf = (request: HttpServerRequest): Effect.Effect<string, never, R> => {
+    const caller = options?.caller?.(request) ?? ""
+    return Effect.isEffect(caller) ? caller : Effect.succeed(caller)
+  }
+  return <E, R2>(app: Effect.Effect<HttpServerResponse, E, R2>) =>
+    Effect.withFiber((fiber): Effect.Effect<HttpServerResponse, E, IdempotencyStore | R | R2> => {
+      const request = Context.getUnsafe(fiber.context, HttpServerRequest)
+      const header = methods.has(request.method) ? request.headers["idempotency-key"] : undefined
+      if (header === undefined) return required && methods.has(request.method) ? Effect.succeed(problem(missing)) : app
+      const key = parseKey(header)
+      if (key === undefined) return Effect.succeed(problem(malformed))
+      return Effect.matchEffect(request.arrayBuffer, {
+        onFailure: (error) => responseToCause(Cause.fail(error)),
+        onSuccess: (body) =>
+          Effect.gen(function* () {
+            const store = yield* IdempotencyStore
+            const caller = yield* callerOf(request)
+            const credential = options?.caller === undefined ? (request.headers["authorization"] ?? "") : ""
+            const print = yield* fingerprint(request, credential, body)
+            const handler = Effect.provideService(app, HttpServerRequest, rereadRequest(request, body))
+            const once = new Once(store, JSON.stringify([caller, key]), isFinal, maxBodyBytes)
+            return yield* finishing(once.answer(print, handler))
+          })
+      })
+    })
+}
+
+/** One request with a key. */
+class Once {
+  readonly #store: Store
+  readonly #key: string
+  readonly #isFinal: (response: HttpServerResponse) => boolean
+  readonly #maxBodyBytes: number
+
+  constructor(store: Store, key: string, isFinal: (response: HttpServerResponse) => boolean, maxBodyBytes: number) {
+    this.#store = store
+    this.#key = key
+    this.#isFinal = isFinal
+    this.#maxBodyBytes = maxBodyBytes
+  }
+
+  answer<E, R>(
+    print: string,
+    handler: Effect.Effect<HttpServerResponse, E, R>
+  ): Effect.Effect<HttpServerResponse, E, R> {
+    return Effect.matchEffect(this.#store.begin(this.#key, print), {
+      onFailure: (error) => Effect.as(report(error), toResponse(error)),
+      onSuccess: (begun) => {
+        switch (begun._tag) {
+          case "Started":
+            return this.#carryOut(begun.claim, handler)
+          case "InProgress":
+            return Effect.succeed(problem(inProgress, Duration.seconds(1)))
+          case "Mismatch":
+            return Effect.succeed(problem(reused))
+          case "Completed":
+            return Effect.succeed(begun.response === undefined ? problem(notKept) : replay(begun.response))
+        }
+      }
+    })
+  }
+
+  #carryOut<E, R>(
+    claim: string,
+    handler: Effect.Effect<HttpServerResponse, E, R>
+  ): Effect.Effect<HttpServerResponse, E, R> {
+    return Effect.withFiber((fiber) => {
+      const around = Context.getOrUndefined(fiber.context, Scope.Scope)
+      // of its own, because the one of the request ends with whoever waits for it
+      const scope = Scope.makeUnsafe()
+      const close = (exit: Exit.Exit<unknown, unknown>) => Scope.close(scope, exit)
+      return Effect.exit(handler).pipe(
+        Effect.flatMap((exit) => this.#settle(claim, exit)),
+        Scope.provide(scope),
+        // the body of the response may still draw from it
+        Effect.onExit((exit) => (around === undefined ? close(exit) : Scope.addFinalizerExit(around, close)))
+      )
+    })
+  }
+
+  /** Keeps the answer, or gives the key back, and then lets the handler's own exit happen. */
+  #settle<E>(claim: string, exit: Exit.Exit<HttpServerResponse, E>): Effect.Effect<HttpServerResponse, E, Scope.Scope> {
+    const release = reported(this.#store.release(this.#key, claim))
+    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.andThen(release, exit)
+    return Effect.flatMap(Exit.isSuccess(exit) ? exit : responseToCause(exit.cause), (response) => {
+      if (!this.#isFinal(response)) return Effect.andThen(release, exit)
+      return Effect.flatMap(Effect.orDie(take(response, this.#maxBodyBytes)), (taken) =>
+        Effect.andThen(
+          reported(this.#store.complete(this.#key, claim, taken.stored)),
+          Exit.isSuccess(exit)
+            ? Effect.succeed(taken.response)
+            : // the failure stays to be seen, and what it is answered with is what was kept
+              Effect.failCause(Cause.fromReasons([...exit.cause.reasons, ...Cause.die(response).reasons]))
+        )
+      )
+    })
+  }
+}
+
+const report = (error: IdempotencyStoreError): Effect.Effect<void> =>
+  Effect.withFiber((fiber) => {
+    reportDefect(fiber, error.message, Cause.fail(error))
+    return Effect.void
+  })
+
+/** The request has been carried out: what the store does wrong then must not change its answer. The key stays claimed. */
+const reported = (operation: Effect.Effect<void, IdempotencyStoreError>): Effect.Effect<void> =>
+  Effect.catch(operation, report)
+
+/**
+ * Runs an effect in a fiber of its own, to its end, with no deadline in force. Whoever waits for it and is interrupted goes on at once if
+ * that is because a deadline has passed, so that it can say so; else, as when the server shuts down, when the effect has ended.
+ */
+const finishing = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.interruptible(
+    Effect.withFiber((fiber) => {
+      const deadline = currentFrame(fiber)?.deadline
+      const free = withinRegion(self, () => ({ unbounded: true }))
+      return Effect.callback<A, E, R>((resume) => {
+        const child = Effect.runForkWith(fiber.context as Context.Context<R>)(free)
+        child.addObserver(resume)
+        return Effect.suspend(() =>
+          deadline !== undefined && nowMs(fiber) >= deadline.at ? Effect.void : Effect.asVoid(Fiber.await(child))
+        )
+      })
+    })
+  )

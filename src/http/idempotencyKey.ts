@@ -1,0 +1,43 @@
+/**
+ * The grammar of the `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header), and what makes two requests the same.
+ */
+import * as Effect from "effect/Effect"
+import { WebCrypto } from "effect/crypto/WebCrypto"
+import * as Hex from "effect/encoding/Hex"
+import * as HttpBody from "effect/http/HttpBody"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+
+/** As long as Stripe allows; a UUID has 36. */
+const longest = 255
+
+/** An RFC 9651 String; and then what Stripe and its like send: the same without quotes, spaces and backslashes. */
+const quoted = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
+const bare = /^[!#-[\]-~]+$/
+
+/**
+ * The key that a header says: a Structured-Field String, as the draft has it, or bare. Both mean the same, so that a client may change
+ * from one to the other. `undefined` for what is malformed, empty or too long.
+ */
+export const parseKey = (text: string): string | undefined => {
+  const trimmed = text.trim()
+  const key = quoted.exec(trimmed)?.[1]?.replace(/\\(["\\])/g, "$1") ?? bare.exec(trimmed)?.[0]
+  return key === undefined || key === "" || key.length > longest ? undefined : key
+}
+
+/** Without the origin: a server has several names. */
+const pathOf = (url: string): string => url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "")
+
+/**
+ * SHA-256 of the method, the path with its query, who calls, and the body: of two requests with the same, one is the other sent again.
+ * What stands before the body is written as JSON, so that no two lists of parts make the same text.
+ */
+export const fingerprint = (request: HttpServerRequest, caller: string, body: ArrayBuffer): Effect.Effect<string> =>
+  Effect.flatMap(WebCrypto, (web) =>
+    Effect.promise(async () => {
+      const head = HttpBody.text(JSON.stringify([request.method, pathOf(request.originalUrl), caller])).body
+      const bytes = new Uint8Array(head.length + body.byteLength)
+      bytes.set(head)
+      bytes.set(new Uint8Array(body), head.length)
+      return Hex.encode(new Uint8Array(await web.subtle.digest("SHA-256", bytes)))
+    })
+  )

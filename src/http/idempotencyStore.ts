@@ -1,0 +1,130 @@
+/**
+ * Where the middleware for idempotency keys keeps what it knows of them.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Duration } from "effect"
+import { monotonicMs } from "../internal/time.ts"
+import { UnavailableTypeId } from "../internal/unavailable.ts"
+import * as validate from "../internal/validate.ts"
+import { Ledger } from "./idempotencyLedger.ts"
+import type { StoredResponse } from "./storedResponse.ts"
+
+/**
+ * What a store knows of a key:
+ *
+ * - `Started`: nobody has it, and now this request does; `claim` names it until it is completed or released.
+ * - `InProgress`: a request with this key is running.
+ * - `Mismatch`: the key belongs to a request with another fingerprint.
+ * - `Completed`: such a request has been answered; without a `response`, if its answer could not be kept.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Begun =
+  | { readonly _tag: "Started"; readonly claim: string }
+  | { readonly _tag: "InProgress" }
+  | { readonly _tag: "Mismatch" }
+  | { readonly _tag: "Completed"; readonly response: StoredResponse | undefined }
+
+/**
+ * What a store of idempotency keys must do, in memory, Redis or SQL. Each operation is atomic: of any number of requests that begin
+ * with one key, one starts. `complete` and `release` change nothing if the key is not claimed by `claim`, so that whoever lost its
+ * claim cannot take another's.
+ *
+ * A store that outlives the process gives a claim an end, longer than any request takes, because a process that dies releases nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Store {
+  readonly begin: (key: string, fingerprint: string) => Effect.Effect<Begun, IdempotencyStoreError>
+  readonly complete: (
+    key: string,
+    claim: string,
+    /** `undefined`: the request was carried out, and its response cannot be kept. */
+    response: StoredResponse | undefined
+  ) => Effect.Effect<void, IdempotencyStoreError>
+  readonly release: (key: string, claim: string) => Effect.Effect<void, IdempotencyStoreError>
+}
+
+/**
+ * A store did not answer, or has no room: the request was not begun.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class IdempotencyStoreError extends Data.TaggedError("IdempotencyStoreError")<{
+  readonly operation: "begin" | "complete" | "release"
+  readonly cause: unknown
+}> {
+  get [UnavailableTypeId](): UnavailableTypeId {
+    return UnavailableTypeId
+  }
+
+  override get message(): string {
+    return `the store of idempotency keys failed to ${this.operation} a request: ${String(this.cause)}`
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface MemoryOptions {
+  /** The most keys in memory: a whole number of at least 1. Default: {@link idempotencyMemoryDefaults}. */
+  readonly max?: number | undefined
+  /** How long an answer is kept: a finite duration above 0. Default: {@link idempotencyMemoryDefaults}. */
+  readonly timeToLive?: Duration.Input | undefined
+}
+
+/**
+ * - `max`: 10 000 keys, with answers of a kilobyte each some ten megabytes.
+ * - `timeToLive`: a day, as Stripe does.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const idempotencyMemoryDefaults = { max: 10_000, timeToLive: "24 hours" } as const
+
+/**
+ * The store that {@link idempotency} uses.
+ *
+ * `layerMemory` keeps everything in this process: a request that is sent again must come to the same one. When it is full, the answer
+ * that is nearest to its end is forgotten, and its request would be carried out again; while as many requests run as it holds keys,
+ * it takes no more, and they are answered 503. `InvalidOption` is what it dies with if an option is wrong.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class IdempotencyStore extends Context.Service<IdempotencyStore, Store>()(
+  "effect-resilience/http/IdempotencyStore"
+) {
+  static readonly layerMemory = (options?: MemoryOptions | undefined): Layer.Layer<IdempotencyStore> =>
+    Layer.effect(IdempotencyStore)(Effect.sync(() => memory(options)))
+}
+
+const memory = (options: MemoryOptions | undefined): Store => {
+  const max = validate.integer("IdempotencyStore: max", options?.max ?? idempotencyMemoryDefaults.max, 1)
+  const timeToLive = options?.timeToLive ?? idempotencyMemoryDefaults.timeToLive
+  const ledger = new Ledger(max, validate.duration("IdempotencyStore: timeToLive", timeToLive, "positive"))
+  const withNow = <A, E>(f: (now: number) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.withFiber((fiber) => f(monotonicMs(fiber.getRef(Clock.Clock))))
+  return {
+    begin: (key, fingerprint) =>
+      withNow((now) => {
+        const begun = ledger.begin(key, fingerprint, now)
+        return begun === undefined ? Effect.fail(full(max)) : Effect.succeed(begun)
+      }),
+    complete: (key, claim, response) => withNow((now) => Effect.sync(() => ledger.complete(key, claim, response, now))),
+    release: (key, claim) => Effect.sync(() => ledger.release(key, claim))
+  }
+}
+
+const full = (max: number) =>
+  new IdempotencyStoreError({ operation: "begin", cause: `${max} requests are running, and max is ${max}` })
