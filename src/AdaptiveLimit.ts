@@ -26,8 +26,8 @@
  * - dropped: a timeout; an outcome whose health is `failed`; and one that is throttled, unless the classifier says of it that the
  *   health is `ok`. Only that it was dropped counts. More drops among the calls of a window than `dropTolerance` and chance explain are a
  *   sign of overload.
- * - nothing: an outcome whose health is otherwise `ignored`, an interruption by the caller, and a call that is answered in less than 0.1 ms.
- *   None of them has loaded the dependency. So a classifier keeps out what should not count: `Fault.permanent({ health: "ignored" })`
+ * - nothing: an outcome whose health is otherwise `ignored`, a defect that is not an answer, an interruption by the caller, and a call that
+ *   is answered in less than 0.1 ms. Most of them have not loaded the dependency. So a classifier keeps out what should not count: `Fault.permanent({ health: "ignored" })`
  *   for an error that comes from a cache, or from a check before anything is sent.
  *
  * `count` says otherwise. While fewer calls are in flight than half the limit, it is the application that is the bottleneck, and the limit
@@ -59,7 +59,7 @@
  *
  * Each client has its own limit, and they share the dependency about equally. Each keeps a few calls waiting in it, and what the
  * others keep waiting looks to it like latency. So with many clients of a full dependency the queue gets longer than with one: with
- * {@link gradient2} by little up to about five of them, with the others sooner, and sooner if their clocks differ by more than some
+ * {@link gradient2} by little up to about four of them, with the others sooner, and sooner if their clocks differ by more than some
  * latencies. In the end it is bounded by what the dependency turns away, and by what is not answered in time.
  *
  * **Time**
@@ -222,10 +222,10 @@ export interface Gradient2Options extends BoundOptions {
  * are 3, 6 and 1: one such client settles at 1.09 of the capacity, and two together at up to twice the capacity. `smoothing` is 1, as
  * published.
  *
- * `gradient2`: `queueSize` is √limit / 4, at least 1. Envoy's gradient controller has √limit; a quarter of it is a twentieth of a
- * limit of 25. (Published: 4.) `tolerance` is 1, as in the first published version. The later 1.5, for latencies that vary by
- * themselves, lets calls wait for half of theirs, and settles at 1.26 of the capacity; here the standard error stands in for it.
- * `smoothing` 0.2 and `longWindow` 600, as published.
+ * `gradient2`: `queueSize` is √limit / 4, at least 1.5. Envoy's gradient controller has √limit; a quarter of it is a twentieth of a
+ * limit of 25. With less than 1.5 chance makes two clients share less equally. (Published: 4.) `tolerance` is 1, as in the first
+ * published version. The later 1.5, for latencies that vary by themselves, lets calls wait for half of theirs, and settles at 1.26 of
+ * the capacity; here the standard error stands in for it. `smoothing` 0.2 and `longWindow` 600, as published.
  *
  * @since 0.1.0
  * @category constants
@@ -241,7 +241,7 @@ export const constants = {
   aimd: { backoffRatio: 0.9, queueSize: (limit: number): number => Math.max(1, 0.35 * Math.sqrt(limit)) },
   vegas: { alpha: 1, beta: 1.5, threshold: 0, smoothing: 1 },
   gradient2: {
-    queueSize: (limit: number): number => Math.max(1, Math.sqrt(limit) / 4),
+    queueSize: (limit: number): number => Math.max(1.5, Math.sqrt(limit) / 4),
     smoothing: 0.2,
     tolerance: 1,
     longWindow: 600

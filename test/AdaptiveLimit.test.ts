@@ -328,12 +328,12 @@ describe("the priority, without a queue", () => {
       assert.strictEqual(reasonOf(guard.admit(call({ priority: "critical" }))), "limit")
       for (const permit of permits.slice(2)) void permit.settle(interrupted, 0, 0)
       const { background: kept } = (yield* L.snapshot()).keptFree
-      yield* TestClock.adjust("3 seconds")
-      // half as many, in whole slots
-      assert.strictEqual((yield* L.snapshot()).keptFree.background, Math.floor(kept / 2))
+      yield* TestClock.adjust("1 second")
+      // a third of the time in which it halves; in whole slots
+      assert.strictEqual((yield* L.snapshot()).keptFree.background, Math.floor(kept * 2 ** (-1 / 3)))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual((yield* L.snapshot()).keptFree, nothingKept)
-      const background = call({ priority: "background", now: 63_000 })
+      const background = call({ priority: "background", now: 61_000 })
       admitted(guard.admit(background))
       admitted(guard.admit(background))
       assert.strictEqual(reasonOf(guard.admit(background)), "limit")
@@ -612,9 +612,15 @@ describe("ConcurrencyLimited", () => {
       assert.deepStrictEqual(normal.retryAfter, Duration.millis(60))
       assert.deepStrictEqual(low.retryAfter, Duration.millis(120))
       assert.include(normal.message, "the slots that are left are kept for calls of a higher priority")
-      // 2 of them by now
+      // 1 of them by now
       yield* TestClock.adjust("3 seconds")
       assert.deepStrictEqual(normal.retryAfter, Duration.millis(30))
+      // also where no fiber says what time it is
+      yield* Effect.promise(async () => {
+        await Promise.resolve()
+        assert.isUndefined(Fiber.getCurrent())
+        assert.deepStrictEqual(normal.retryAfter, Duration.millis(30))
+      })
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual([normal.retryAfter, low.retryAfter], [Duration.zero, Duration.zero])
     }).pipe(Effect.provide(L.layerWith({ algorithm: fixed(4) })))
@@ -745,12 +751,12 @@ describe("a closed loop: a server that serves eight at a time, in 100 ms each", 
           }
         })
       const first = yield* load(40)
-      assert.approximately(first.limit, 8, 1.6)
+      assert.approximately(first.limit, 8, 2)
       assert.isAbove(first.goodput, 0.85)
       assert.deepStrictEqual((yield* Adaptive.snapshot()).noLoad, Duration.millis(100))
       capacity = 4
       const halved = yield* load(40)
-      assert.approximately(halved.limit, 4, 1.3)
+      assert.approximately(halved.limit, 4, 1.6)
       assert.isAbove(halved.goodput, 0.85)
       capacity = 16
       const grown = yield* load(60)

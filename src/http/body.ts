@@ -16,7 +16,7 @@ const patience = "1 second"
 
 /** The web's class of responses; its types are those of whoever uses the library. */
 const Web = globalThis as unknown as {
-  readonly Response: new (body: Uint8Array | null, init: { readonly headers: Record<string, string> }) => object
+  readonly Response: new (body: Uint8Array, init: { readonly headers: Record<string, string> }) => object
 }
 
 /** A failed response with its body in memory. Of a body that is too long, or too slow, there is what had come by then. */
@@ -53,16 +53,13 @@ const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => 
   return all
 }
 
-/** What has no body, by its status. */
-const bodiless = new Set([204, 205, 304])
-
 /**
  * Only the body is a copy. All else is that of the response itself, because the web's `Response` does not take every status and header
  * that comes over a wire, and makes one of several cookies.
  */
 const copy = (response: Response, body: Uint8Array): Response => {
   const type = response.headers["content-type"]
-  const web = new Web.Response(bodiless.has(response.status) ? null : body, {
+  const web = new Web.Response(body, {
     // forms cannot be read without it
     headers: type === undefined || !/^[ -~]*$/.test(type) ? {} : { "content-type": type }
   })

@@ -162,7 +162,7 @@ const settingsOf = (policy: unknown, options: Options = {}): Settings => {
     plain: { ...classified, keyed: false, mint: undefined },
     repeats: given.repeatable,
     isFailure: options.isFailure ?? isError,
-    key: originOf,
+    key: options.key ?? originOf,
     codec: deadline === false ? undefined : deadline,
     attemptHeader: attemptHeader === false ? undefined : name("Http.resilient: attemptHeader", attemptHeader),
     isBare: idempotencyKey === "bare",

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Fiber, Option, Stream, Tracer } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Fiber, Option, Stream, Tracer } from "effect"
 import { Cookies, HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import {
@@ -611,16 +611,21 @@ describe("what each attempt says", () => {
       assert.deepStrictEqual(envoy.header("x-envoy-expected-rq-timeout-ms"), ["800", "500"])
       assert.deepStrictEqual(envoy.header(header), [undefined, undefined])
 
-      // the time of sending is that of the wall clock
-      yield* TestClock.setTime(5_000)
+      // the time of sending is that of the wall clock, which is another one than elapses
+      const clock = yield* Clock.Clock
+      const wall: Clock.Clock = Object.create(clock, {
+        currentTimeMillisUnsafe: { value: () => clock.currentTimeMillisUnsafe() + 1_000_000 }
+      })
       const until: Deadline.Codec = {
         header: "x-until",
         encode: (left, nowMillis) => String(nowMillis + Duration.toMillis(left)),
         decode: () => Option.none()
       }
       const own = fake(slow)
-      yield* failing(Http.resilient(own.client, timed, { deadline: until }).get(url))
-      assert.deepStrictEqual(own.header("x-until"), ["5800", "6000"])
+      const start = wall.currentTimeMillisUnsafe()
+      const call = Http.resilient(own.client, timed, { deadline: until }).get(url)
+      yield* failing(Effect.provideService(call, Clock.Clock, wall))
+      assert.deepStrictEqual(own.header("x-until"), [String(start + 800), String(start + 1_000)])
     })
   )
 
@@ -932,12 +937,20 @@ describe("what a copy of a response keeps", () => {
       Effect.gen(function* () {
         const cookies = Cookies.fromSetCookie(["a=1; Path=/", "b=2; Expires=Wed, 01 Jul 2026 12:00:00 GMT"])
         const headers = { "x-name": "Łódź ✓", "content-type": "text/ż" }
-        const client = over({ status: n, headers: headers as never, cookies, remoteAddress: Option.some("::1") })
+        const moved = "http://quotes.example/moved"
+        const client = over({
+          status: n,
+          url: moved,
+          headers: headers as never,
+          cookies,
+          remoteAddress: Option.some("::1")
+        })
         const exit = yield* throughStreams(Http.resilient(client, three, { readBody: true }).get(url))
         const response = Exit.isSuccess(exit) ? exit.value : responseOf(errorOf(exit))
         assert.deepStrictEqual(response.headers as {}, headers)
         assert.deepStrictEqual(Object.keys(response.cookies.cookies), ["a", "b"])
         assert.deepStrictEqual(response.remoteAddress, Option.some("::1"))
+        assert.strictEqual(response.url, moved)
         assert.strictEqual(yield* response.text, "body")
       })
     )
@@ -994,6 +1007,19 @@ describe("readBody", () => {
         const exit = yield* throughStreams(Http.resilient(client, three, { readBody: true }).get(url))
         assert.isTrue(Exit.isSuccess(exit) && exit.value.status === n, String(n))
       }
+    })
+  )
+
+  it.effect("a connection that speaks something else from now on is left alone", () =>
+    Effect.gen(function* () {
+      const web = new Response("frames")
+      const upgraded = Object.defineProperties(HttpClientResponse.fromWeb(get, web), {
+        status: { value: 101 }
+      })
+      const client = HttpClient.make(() => Effect.succeed(upgraded))
+      const response = yield* Http.resilient(client, three, { readBody: true }).get(url)
+      assert.strictEqual(response.status, 101)
+      assert.isFalse(web.bodyUsed)
     })
   )
 

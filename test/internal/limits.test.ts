@@ -367,7 +367,20 @@ describe("the no-load latency", () => {
     assert.strictEqual(noLoad.ms, 150)
   })
 
-  it("such a probe raises it if calls have become slower, and not if they wait with the calls of others", () => {
+  it("a limit that a probe has left lower is not sunk", () => {
+    const { noLoad } = known()
+    probeAfter(noLoad, 200, nextDue)
+    windowsOf(noLoad, times(7, 140))
+    windowsOf(noLoad, times(7, 100))
+    const share = windowsOf(noLoad, times(7, 100))!
+    assert.approximately(share, 0.5, 0.01)
+    for (let i = 0; i < 30; i++) noLoad.observe(seen(100), nextDue, 100 * share, true)
+    assert.isFalse(noLoad.isProbing)
+    noLoad.observe(seen(100), nextDue, 100 * share * 0.79, true)
+    assert.isTrue(noLoad.isProbing)
+  })
+
+  it("a probe that one makes alone raises it if calls have become slower, and not if they wait with the calls of others", () => {
     const sunk = (before: number, measured: number) => {
       const { noLoad, now } = known()
       for (let i = 0; i < 40; i++) noLoad.observe(seen(before), now, 100, false)
@@ -455,7 +468,7 @@ describe("the limit", () => {
     }
     assert.strictEqual(limit.noLoadMs, 100)
     feed(limit, 2400)
-    // 0.2 of 30 ** 0.5 / 4
+    // it grows by a fifth of 1.5
     assert.strictEqual(limit.limit, 30)
     for (let i = 9; i <= 12; i++) feed(limit, 300 * i)
     assert.strictEqual(limit.limit, 31)
@@ -570,9 +583,6 @@ describe("the limit", () => {
     for (let i = 42; i <= 48; i++) feed(limit, 1000 * i, { elapsed: 100 })
     assert.isFalse(limit.isProbing)
     assert.approximately(limit.limit, before * 0.5, 2)
-    // from there it is not sunk
-    for (let i = 49; i <= 80; i++) feed(limit, 1000 * i, { inFlight: 1 })
-    assert.isFalse(limit.isProbing)
   })
 
   it.effect("whatever it is told, it is a whole number within its bounds", () =>
