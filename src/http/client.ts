@@ -40,7 +40,10 @@ export interface Options {
    * makes a request across origins ask first (CORS).
    */
   readonly deadline?: Deadline.Codec | false | undefined
-  /** The header with the number of the attempt, from 1 on; `false`: none. Default: "x-envoy-attempt-count", as Envoy calls it. */
+  /**
+   * The header with the number of the attempt, from 1 on, over one that the request has already; `false`: none. Default:
+   * "x-envoy-attempt-count", as Envoy calls it.
+   */
   readonly attemptHeader?: string | false | undefined
   /**
    * How a minted idempotency key is written: `"structured"`, in quotes (the IETF draft; for servers that take it as it is, the quotes are
@@ -92,7 +95,7 @@ type SaidFaults<O> = "faults" extends keyof O ? O["faults"] : never
  * })
  *
  * const quote = Effect.gen(function* () {
- *   const client = Http.resilient(yield* HttpClient.HttpClient, quotes)
+ *   const client = (yield* HttpClient.HttpClient).pipe(Http.resilient(quotes))
  *   const response = yield* client.get("https://quotes.example/eur")
  *   return yield* response.json
  * })
@@ -198,7 +201,13 @@ const safetyOf = (settings: Settings, request: Request): { isKeyed: boolean; opt
     return { isKeyed: false, options: settings.repeats ? { resend: "always" } : { resend: "unprocessed" } }
   }
   if (settings.minting !== undefined) return { isKeyed: true, options: { resend: "always" } }
-  return { isKeyed: false, options: { resend: "unprocessed", unsafe: `${request.method} has no idempotency key` } }
+  return {
+    isKeyed: false,
+    options: {
+      resend: "unprocessed",
+      unsafe: `the dependency may have acted, and ${request.method} has no idempotency key`
+    }
+  }
 }
 
 const headersOf = (

@@ -60,6 +60,9 @@ export const ServerLimit = Context.Reference<number | undefined>("effect-resilie
  * have run. A request that has no time left when it arrives gets that answer at once, and is not begun. What the handler itself fails
  * with, comes out as it is, a `DeadlineExceeded` of its own too.
  *
+ * It stands around handlers of an `HttpRouter`, or an `HttpApi`. Effect serves an app without a router in an uninterruptible region: there the
+ * answer comes only when the handler has ended, however late.
+ *
  * The time ends with the handler: a streamed body takes as long as it takes. A client that goes away interrupts the handler, as it
  * does without this.
  *

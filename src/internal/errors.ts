@@ -93,7 +93,7 @@ const why = (error: RetryExhausted<unknown>): string => {
     case "unsafe":
       return error.deniedBy === undefined
         ? "it is not idempotent and the dependency may have acted: give the policy an idempotency key to retry safely"
-        : `the dependency may have acted, and ${error.deniedBy}`
+        : error.deniedBy
     case "retry-after":
       return `the dependency asked to wait ${error.retryAfter === undefined ? "longer" : print(error.retryAfter)}, which is above retryAfterCeiling`
     case "draining":

@@ -275,7 +275,7 @@ describe("safety by method", () => {
           const error = exhausted(yield* failing(Http.resilient(client, three).execute(request)))
           assert.strictEqual(sent.length, 1)
           assert.strictEqual(error.reason, "unsafe")
-          assert.strictEqual(error.deniedBy, `${method} has no idempotency key`)
+          assert.strictEqual(error.deniedBy, `the dependency may have acted, and ${method} has no idempotency key`)
           assert.include(error.message, `the dependency may have acted, and ${method} has no idempotency key`)
         }
       })
