@@ -177,7 +177,7 @@ const expected: { readonly [file: string]: ReadonlyArray<string | RegExp> } = {
     "  server: attempt 1: GET /quotes/ZZZ",
     "  -> there is no symbol ZZZ",
     "  server: attempt 1: POST /orders",
-    "  -> RetryExhausted: POST has no idempotency key"
+    "  -> RetryExhausted: the dependency may have acted, and POST has no idempotency key"
   ],
   "22-payment-post.ts": [
     /^ {2}payments failed after 1 attempt .* the dependency may have acted, and POST has no idempotency key$/,
