@@ -1,6 +1,6 @@
 // The rate limit over a real Redis: two processes, as far as Redis can tell, and a server that dies and comes back.
 //
-// Needs `redis-server` on the PATH, which it starts on a free port; or the URL of a server in EFFECT_RESILIENCE_REDIS_URL, which it
+// Needs `redis-server` on the PATH, which it starts on a free port; or the URL of a server in RESILIENCE_REDIS_URL, which it
 // does not stop. Without either, it says so and tests nothing.
 import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -17,7 +17,7 @@ import { join } from "node:path"
 import * as RateLimit from "../src/RateLimit.ts"
 import { errorOf } from "./kit.ts"
 
-const given = process.env["EFFECT_RESILIENCE_REDIS_URL"]
+const given = process.env["RESILIENCE_REDIS_URL"]
 const isInstalled = spawnSync("redis-server", ["--version"]).error === undefined
 
 // -- a server ----------------------------------------------------------------------------------------------------------
@@ -192,4 +192,4 @@ describe.skipIf(!isInstalled)("over a Redis that dies", () => {
   }
 })
 
-if (given === undefined && !isInstalled) it.skip("not tested: it needs redis-server, or EFFECT_RESILIENCE_REDIS_URL")
+if (given === undefined && !isInstalled) it.skip("not tested: it needs redis-server, or RESILIENCE_REDIS_URL")

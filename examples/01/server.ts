@@ -9,8 +9,8 @@ import { phaseAt, script } from "./weather.ts"
  * With 75 ms of work a request, 10 workers serve 133 requests a second: three times the traffic, as a careful operator would have
  * it, and less than the four times that a client sends which makes four attempts of every call. (Try 20: then the storm is served.)
  *
- * A request waits for a worker in the order of arrival, and leaves when its client hangs up. Work that has begun is done to its
- * end, as on most servers, whether or not anybody still waits for the answer.
+ * A request waits for a worker in the order of arrival, and its work is done to the end, as on most servers, whether or not anybody
+ * still waits for the answer: without a router, Effect's server runs a handler uninterruptibly.
  */
 const workers = 10
 

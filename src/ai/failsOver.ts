@@ -3,7 +3,7 @@ import { isAiError } from "effect/ai/AiError"
 import type { AiError } from "effect/ai/AiError"
 import { RetryExhausted } from "../internal/errors.ts"
 import { isUnavailable } from "../internal/unavailable.ts"
-import { nowMillis } from "./faults.ts"
+import { wallNowMs } from "../internal/time.ts"
 import { isQuotaSpent, verdictOf } from "./verdict.ts"
 
 /**
@@ -46,6 +46,6 @@ const isOfThisProvider = (error: AiError): boolean => {
     case "RateLimitError":
       if (isQuotaSpent(reason)) return true
   }
-  const kind = verdictOf(error, nowMillis())?.kind
+  const kind = verdictOf(error, wallNowMs())?.kind
   return kind === "transient" || kind === "throttled"
 }

@@ -1,20 +1,12 @@
 // The verdict on an `AiError`.
 import { isAiError } from "effect/ai/AiError"
 import type { AiError } from "effect/ai/AiError"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Fiber from "effect/Fiber"
 import * as Fault from "../Fault.ts"
+import { wallNowMs } from "../internal/time.ts"
 import { MalformedOutput } from "./revise.ts"
 import { verdictOf } from "./verdict.ts"
 
-/** By the clock of the fiber that asks: a classifier is not told the time. */
-export const nowMillis = (): number => {
-  const clock = Fiber.getCurrent()?.getRef(Clock.Clock) ?? Context.get(Context.empty(), Clock.Clock)
-  return clock.currentTimeMillisUnsafe()
-}
-
-const isKnown = (error: unknown): error is AiError => isAiError(error) && verdictOf(error, nowMillis()) !== undefined
+const isKnown = (error: unknown): error is AiError => isAiError(error) && verdictOf(error, wallNowMs()) !== undefined
 
 /**
  * The verdict on an `AiError`, by its reason:
@@ -56,7 +48,7 @@ const isKnown = (error: unknown): error is AiError => isAiError(error) && verdic
  * @category classifiers
  */
 export const faults = Fault.orElse(
-  Fault.refine(isKnown, (error) => verdictOf(error, nowMillis())!),
+  Fault.refine(isKnown, (error) => verdictOf(error, wallNowMs())!),
   Fault.refine(
     (error): error is MalformedOutput => error instanceof MalformedOutput,
     (error) => error[Fault.verdict]

@@ -3,13 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Fiber from "effect/Fiber"
 import { isHttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as Fault from "../Fault.ts"
 import { verdictOf } from "../internal/marker.ts"
+import { wallNowMs } from "../internal/time.ts"
 import { responseVerdict } from "./status.ts"
 import { isMisuse, meaningOf } from "./transport.ts"
 import type { Meaning } from "./transport.ts"
@@ -65,12 +63,6 @@ const decodeVerdict = (meaning: Meaning | undefined): Fault.Verdict => {
   return meaning === "client" || meaning === "oversized" ? verdicts[meaning] : verdicts.lost
 }
 
-/** By the clock of the fiber that asks: a classifier is not told the time. */
-const nowMillis = (): number => {
-  const clock = Fiber.getCurrent()?.getRef(Clock.Clock) ?? Context.get(Context.empty(), Clock.Clock)
-  return clock.currentTimeMillisUnsafe()
-}
-
 /**
  * The classifier of HTTP calls: {@link errorVerdict} for an `HttpClientError`, and `Fault.auto` for all else.
  *
@@ -101,6 +93,6 @@ const nowMillis = (): number => {
  * @category classifiers
  */
 export const faults = Fault.orElse(
-  Fault.refine(isHttpClientError, (error): Fault.Verdict => errorVerdict(error, nowMillis())),
+  Fault.refine(isHttpClientError, (error): Fault.Verdict => errorVerdict(error, wallNowMs())),
   Fault.auto
 )

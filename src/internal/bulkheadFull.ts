@@ -1,8 +1,9 @@
 // The error of every bulkhead. `Bulkhead` exports it.
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type { Duration } from "effect"
 import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
+import { again } from "./turnover.ts"
 import { UnavailableTypeId } from "./unavailable.ts"
 import type { Impatience } from "./waitFor.ts"
 
@@ -48,13 +49,6 @@ const because = {
     "it waited for a slot, and had to make room for a call of a higher priority, because no more calls may wait",
   wait: "it has waited for a slot as long as maxWait allows"
 } as const
-
-const again = (retryAfter: Duration.Duration | undefined): string =>
-  retryAfter === undefined
-    ? "Try again when a call has ended"
-    : Duration.isZero(retryAfter)
-      ? "Try again now: a slot is free"
-      : `Try again in about ${Duration.format(retryAfter)}`
 
 /** `waitMs` is asked whenever somebody reads `retryAfter`. */
 export const bulkheadFull = (

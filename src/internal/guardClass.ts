@@ -73,13 +73,6 @@ export interface GuardClass<
   readonly snapshots: Effect.Effect<ReadonlyArray<Snapshot>, never, Self>
 }
 
-/** How a guard's `Service` is called, by what is known of `keys`. */
-export interface GuardConstructor<Options, Class extends { readonly [K in "unkeyed" | "keyed" | "either"]: unknown }> {
-  (id: string, options: Options & { readonly keys?: undefined }): Class["unkeyed"]
-  (id: string, options: Options & { readonly keys: KeysOptions }): Class["keyed"]
-  (id: string, options: Options): Class["either"]
-}
-
 /** The members that are there; where several have one, the last. */
 export const over = <O extends object>(...layers: ReadonlyArray<object | undefined>): O => {
   const result: Record<string, unknown> = {}

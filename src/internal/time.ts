@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Fiber } from "effect"
+import * as Fiber from "effect/Fiber"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
@@ -11,6 +11,10 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 export const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
 export const nowMs = (fiber: AnyFiber): number => monotonicMs(fiber.getRef(Clock.Clock))
+
+/** Milliseconds since the epoch, by the Clock of the fiber that runs: for classifiers, which are not told the time. */
+export const wallNowMs = (): number =>
+  (Fiber.getCurrent()?.getRef(Clock.Clock) ?? Context.get(Context.empty(), Clock.Clock)).currentTimeMillisUnsafe()
 
 /** The longest delay a host timer takes; a longer one would fire at once. */
 export const maxTimerMs = 2 ** 31 - 1

@@ -1,4 +1,13 @@
 // How soon a slot comes free: an estimate, for whoever is refused.
+import * as Duration from "effect/Duration"
+
+/** When to come back, in words. */
+export const again = (retryAfter: Duration.Duration | undefined): string =>
+  retryAfter === undefined
+    ? "Try again when a call has ended"
+    : Duration.isZero(retryAfter)
+      ? "Try again now: a slot is free"
+      : `Try again in about ${Duration.format(retryAfter)}`
 
 /** What a new one counts in the average, as RFC 6298 smooths round-trip times (section 2.3, alpha). */
 const weight = 1 / 8
