@@ -1,6 +1,7 @@
 // `npm start`: the same traffic, through the same bad weather, through three clients of real HTTP servers, in 20 seconds.
 import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Clock, Effect, Layer, Stream, Terminal } from "effect"
+import { HttpClient } from "effect/http"
 import { Telemetry } from "effect-resilience"
 import { noRetry, plainRetry, QuotesBreaker, QuotesBudget, resilient } from "./01/clients.ts"
 import { visit, type Lane } from "./01/lane.ts"
@@ -13,6 +14,7 @@ type Services = Effect.Services<ReturnType<typeof resilient>>
 
 const main = Effect.gen(function* () {
   const { display } = yield* Terminal.Terminal
+  const http = yield* HttpClient.HttpClient
 
   // One clock for all: the weather follows from the time that has passed.
   const start = yield* Clock.monotonicTimeNanos
@@ -21,12 +23,12 @@ const main = Effect.gen(function* () {
   // Three clients, each with a server of its own: on a shared one, all would suffer from the storms of one.
   const [a, b, c] = yield* Effect.all([startServer(now), startServer(now), startServer(now)])
   const lanes: ReadonlyArray<Lane<Services>> = [
-    { name: "no retry", server: a, call: noRetry(a.url), calls: [] },
-    { name: "Effect.retry", server: b, call: plainRetry(b.url), calls: [] },
+    { name: "no retry", server: a, call: noRetry(http, a.url), calls: [] },
+    { name: "Effect.retry", server: b, call: plainRetry(http, b.url), calls: [] },
     {
-      name: "withResilience",
+      name: "Http.resilient",
       server: c,
-      call: resilient(c.url),
+      call: resilient(http, c.url),
       guards: Effect.all({ breaker: QuotesBreaker.state(), balance: QuotesBudget.balance() }),
       calls: []
     }

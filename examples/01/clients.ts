@@ -1,31 +1,20 @@
 // Three ways to make the same call. All have 2 seconds; both that retry have 600 ms and 4 attempts, and start at 100 ms.
-import { Data, Duration, Effect, Option, Schedule } from "effect"
-import { Headers, HttpClient } from "effect/http"
-import { Backoff, CircuitBreaker, Fault, Policy, RetryBudget, withResilience } from "effect-resilience"
+import { Effect, Schedule } from "effect"
+import { HttpClient } from "effect/http"
+import { Backoff, CircuitBreaker, Policy, RetryBudget } from "effect-resilience"
+import * as Http from "effect-resilience/http"
 
-export class Unreachable extends Data.TaggedError("Unreachable")<{ readonly cause: unknown }> {}
-export class ServerError extends Data.TaggedError("ServerError")<{ readonly status: number }> {}
-export class TooManyRequests extends Data.TaggedError("TooManyRequests")<{ readonly retryAfter: Duration.Duration }> {}
+/** The call itself, by a client to which an error status is a failure. */
+const getQuote = Effect.fn("getQuote")(function* <E, R>(client: HttpClient.HttpClient.With<E, R>, url: string) {
+  const response = yield* client.get(`${url}/quotes/EUR`)
+  return Number(yield* response.text)
+})
 
-/** The call itself: what can go wrong stands in its type. */
-const getQuote = Effect.fn("getQuote")(
-  function* (url: string) {
-    const response = yield* HttpClient.get(`${url}/quotes/EUR`)
-    const body = yield* response.text
-    if (response.status === 429) {
-      const seconds = Option.getOrElse(Headers.get(response.headers, "retry-after"), () => "1")
-      return yield* new TooManyRequests({ retryAfter: Duration.seconds(Number(seconds)) })
-    }
-    if (response.status >= 500) return yield* new ServerError({ status: response.status })
-    return Number(body)
-  },
-  Effect.catchTag("HttpClientError", (cause) => Effect.fail(new Unreachable({ cause })))
-)
+export const noRetry = (http: HttpClient.HttpClient, url: string) =>
+  getQuote(HttpClient.filterStatusOk(http), url).pipe(Effect.timeout("2 seconds"))
 
-export const noRetry = (url: string) => getQuote(url).pipe(Effect.timeout("2 seconds"))
-
-export const plainRetry = (url: string) =>
-  getQuote(url).pipe(
+export const plainRetry = (http: HttpClient.HttpClient, url: string) =>
+  getQuote(HttpClient.filterStatusOk(http), url).pipe(
     Effect.timeout("600 millis"),
     Effect.retry({ schedule: Schedule.exponential("100 millis"), times: 3 }),
     Effect.timeout("2 seconds")
@@ -39,13 +28,9 @@ export class QuotesBreaker extends CircuitBreaker.Service<QuotesBreaker>()("Quot
 
 export class QuotesBudget extends RetryBudget.Service<QuotesBudget>()("QuotesBudget", RetryBudget.ratio()) {}
 
+/** Which responses are worth a retry, and how long a 429 asks to wait, is not said here: the client reads it from them. */
 const quotes = Policy.make({
   name: "quotes.get",
-  faults: Fault.byTag<Unreachable | ServerError | TooManyRequests>()({
-    Unreachable: "transient",
-    ServerError: "transient",
-    TooManyRequests: ({ retryAfter }) => Fault.throttled({ retryAfter, unprocessed: true })
-  }),
   safety: "idempotent",
   deadline: "2 seconds",
   attemptTimeout: "600 millis",
@@ -54,4 +39,6 @@ const quotes = Policy.make({
   guards: [QuotesBreaker]
 })
 
-export const resilient = (url: string) => getQuote(url).pipe(withResilience(quotes))
+/** The body is read within the attempt, so that the timeouts cover it, as those of the others do. */
+export const resilient = (http: HttpClient.HttpClient, url: string) =>
+  getQuote(Http.resilient(http, quotes, { readBody: true }), url)

@@ -57,7 +57,7 @@ describe("npm start", () => {
 
     const [none, plain, resilient, ...more] = table(stdout, "client ")
     expect(more).toEqual([])
-    expect([none?.client, plain?.client, resilient?.client]).toEqual(["no retry", "Effect.retry", "withResilience"])
+    expect([none?.client, plain?.client, resilient?.client]).toEqual(["no retry", "Effect.retry", "Http.resilient"])
     expect(number(none!["per call"])).toBeLessThanOrEqual(1)
     expect(number(plain!["per call"])).toBeGreaterThan(1)
     expect(number(resilient!["requests"])).toBeLessThan(number(plain!["requests"]))
