@@ -1,7 +1,7 @@
 // `Http.resilient` over real sockets: every fault is made at the socket, and what counts is how many requests the server gets.
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, type Schedule, type Scope } from "effect"
+import { Duration, Effect, Fiber, Layer, Random, Schedule, Stream, type Scope } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Backoff, Idempotency, Policy } from "effect-resilience"
@@ -16,6 +16,9 @@ const clients: Readonly<Record<string, Layer.Layer<HttpClient.HttpClient>>> = {
   "undici, one connection": NodeHttpClient.layerUndiciOptions({ connections: 1 }),
   "node:http, one connection": NodeHttpClient.layerNodeHttpOptions({ keepAlive: true, maxSockets: 1 })
 }
+
+/** Those that take the same connection again, if they can. */
+const pools = Object.entries(clients).filter(([name]) => name.includes("one connection"))
 
 interface Said {
   readonly name: string
@@ -53,8 +56,12 @@ const exhausted = (error: unknown): Policy.RetryExhausted<unknown> => {
 }
 
 /** One test for each client. */
-const each = <E>(what: string, test: Effect.Effect<unknown, E, HttpClient.HttpClient | Scope.Scope>) => {
-  for (const [name, layer] of Object.entries(clients)) {
+const each = <E>(
+  what: string,
+  test: Effect.Effect<unknown, E, HttpClient.HttpClient | Scope.Scope>,
+  among: Iterable<readonly [name: string, client: Layer.Layer<HttpClient.HttpClient>]> = Object.entries(clients)
+) => {
+  for (const [name, layer] of among) {
     it.live(`${what}: ${name}`, () => Effect.asVoid(Effect.provide(test, layer)))
   }
 }
@@ -65,6 +72,11 @@ const until = (is: () => boolean) =>
     for (let i = 0; i < 400 && !is(); i++) await new Promise((resolve) => setTimeout(resolve, 5))
     assert.isTrue(is())
   })
+
+/** Some turns of the event loop: what was sent over the loopback has come by then. */
+const eventLoop = Effect.promise(async () => {
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+})
 
 describe("refused", () => {
   each(
@@ -79,8 +91,40 @@ describe("refused", () => {
   )
 })
 
+describe("no connection", () => {
+  // a name that is never found stands for a host that never answers
+  const unanswered = NodeHttpClient.layerUndiciOptions({ connect: { lookup: () => {}, timeout: 50 } })
+  it.live("a timeout while connecting: nothing was sent, so that a POST is tried again too", () =>
+    Effect.gen(function* () {
+      const error = exhausted(yield* failing(send(post("http://quotes.test/"))))
+      assert.deepStrictEqual([error.reason, error.attempts], ["schedule", 3])
+    }).pipe(Effect.provide(unanswered))
+  )
+
+  each(
+    "a server that does not speak TLS is not asked again, for whatever",
+    Effect.gen(function* () {
+      const server = yield* wire(
+        () => {},
+        (socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")
+      )
+      for (const request of [get(`https://127.0.0.1:${server.port}/`), post(`https://127.0.0.1:${server.port}/`)]) {
+        assert.isTrue(HttpClientError.isHttpClientError(yield* failing(send(request))))
+      }
+      assert.strictEqual(server.connections(), 2)
+    }),
+    pools
+  )
+})
+
 /** Of a fault at the socket: what the server gets of a GET, a POST, and a POST with a key. */
-const afterFault = (what: string, act: Act, onSocket?: (socket: Socket) => void, over: Partial<Said> = {}) =>
+const afterFault = (
+  what: string,
+  act: Act,
+  onSocket?: (socket: Socket) => void,
+  over: Partial<Said> = {},
+  among = Object.entries(clients)
+) =>
   each(
     what,
     Effect.gen(function* () {
@@ -100,7 +144,8 @@ const afterFault = (what: string, act: Act, onSocket?: (socket: Socket) => void,
         before = count()
       }
       yield* until(() => server.open() === 0)
-    })
+    }),
+    among
   )
 
 describe("the request may have been received", () => {
@@ -116,6 +161,14 @@ describe("the request may have been received", () => {
     setTimeout(() => socket.resetAndDestroy(), 10)
   })
   afterFault("a connection that is accepted, and never answers", () => {}, undefined, { attemptTimeout })
+  afterFault(
+    "a connection that is accepted, and never read",
+    () => {},
+    () => {},
+    { attemptTimeout },
+    // Node's fetch opens some in stock
+    pools
+  )
   afterFault(
     "headers that come slowly, and never end",
     (socket) => {
@@ -169,6 +222,35 @@ describe("the request may have been received", () => {
         server.requests.map(({ headers }) => headers["grpc-timeout"]),
         ["150000u", "150000u", "150000u"]
       )
+    })
+  )
+})
+
+describe("a body that is a stream", () => {
+  each(
+    "is not sent again, whatever went wrong, and the error says why",
+    Effect.gen(function* () {
+      const acts: ReadonlyArray<Act> = [
+        (socket) => socket.resetAndDestroy(),
+        (socket) => socket.write(response(429, { "Retry-After": "0" })),
+        (socket) => socket.write(response(503, { "Retry-After": "0" }))
+      ]
+      for (const act of acts) {
+        const server = yield* wire(act)
+        const body = HttpClientRequest.bodyStream(Stream.make(new TextEncoder().encode("pay")))
+        for (const request of [HttpClientRequest.put(server.url), HttpClientRequest.post(server.url)]) {
+          const error = exhausted(yield* failing(send(request.pipe(body), keyed)))
+          assert.strictEqual(error.reason, "unsafe")
+          assert.include(error.message, "its body is a stream")
+        }
+        assert.deepStrictEqual(
+          server.requests.map(({ body, method }) => [method, body.includes("pay")]),
+          [
+            ["PUT", true],
+            ["POST", true]
+          ]
+        )
+      }
     })
   )
 })
@@ -345,6 +427,47 @@ describe("when the server says to come back", () => {
     )
   }
 
+  // the same hints, where there is patience for them
+  for (const [name, layer] of Object.entries(clients)) {
+    it.effect(`in every form, below the ceiling: it is asked again then, and not before: ${name}`, () =>
+      Effect.gen(function* () {
+        for (const status of [429, 503]) {
+          for (const [headers, seconds] of forms) yield* heeded(status, headers, seconds)
+        }
+      }).pipe(Effect.provide(layer))
+    )
+  }
+
+  const heeded = (status: number, headers: Record<string, string>, seconds: number) =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(now)
+      let waits = false
+      const retry = Schedule.tap(times(2, "1 millis"), () => Effect.sync(() => void (waits = true)))
+      const patient = Policy.extend(policy({ retry }), {
+        name: "patient",
+        retryAfterCeiling: Duration.seconds(seconds)
+      })
+      const server = yield* wire((socket, n) =>
+        socket.write(n === 1 ? response(status, headers) : response(200, {}, "all"))
+      )
+      // a policy looks at its schedule when it is made
+      waits = false
+      const call = yield* Effect.forkChild(send(get(server.url), patient), { startImmediately: true })
+      yield* until(() => waits)
+      yield* TestClock.adjust(seconds * 1000 - 1)
+      yield* eventLoop
+      assert.strictEqual(server.requests.length, 1, JSON.stringify(headers))
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* Fiber.join(call)).status, 200)
+      assert.strictEqual(server.requests.length, 2, JSON.stringify(headers))
+    }).pipe(
+      Effect.scoped,
+      // each at the same time of day
+      Effect.provide(TestClock.layer()),
+      // no jitter
+      Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 0, nextIntUnsafe: () => 0 })
+    )
+
   each(
     "soon: it is asked again, a POST as well where nothing was processed",
     Effect.gen(function* () {
@@ -401,8 +524,42 @@ describe("connections that stay", () => {
   )
 })
 
+describe("a peer that vanishes without a word", () => {
+  /** Answers the first request of the first connection, and then neither reads nor closes it any more. */
+  const vanishing = wire((socket, n) => {
+    if (n === 1) socket.pause()
+    socket.write(response(200, {}, `served ${n}`))
+  })
+
+  each(
+    "the next attempt takes another connection",
+    Effect.gen(function* () {
+      const server = yield* vanishing
+      assert.strictEqual(yield* textOf(get(server.url)), "served 1")
+      assert.strictEqual(yield* textOf(get(server.url), timed), "served 2")
+      assert.deepStrictEqual([server.requests.length, server.connections()], [2, 2])
+      assert.strictEqual(server.requests[1]!.headers["x-envoy-attempt-count"], "2")
+    }),
+    pools
+  )
+
+  each(
+    "a POST may have been received, and is not sent again without a key",
+    Effect.gen(function* () {
+      const server = yield* vanishing
+      yield* textOf(get(server.url))
+      const error = exhausted(yield* failing(send(post(server.url), timed)))
+      assert.deepStrictEqual([error.reason, error.attempts], ["unsafe", 1])
+      assert.instanceOf(error.lastError, Policy.AttemptTimeout)
+      assert.strictEqual(server.requests.length, 1)
+      assert.strictEqual(yield* textOf(post(server.url), policy({ attemptTimeout, safety })), "served 2")
+      assert.strictEqual(server.requests.length, 2)
+    }),
+    pools
+  )
+})
+
 describe("a pool of one connection", () => {
-  const pools = Object.entries(clients).filter(([name]) => name.includes("one connection"))
   const twice = policy({ retry: times(1, 0) })
   const small = "x".repeat(2_000)
   // too long to be kept

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from "node:http"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Data, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
+import { Arbitrary, Clock, Data, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Schema } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Deadline, InvalidOption } from "effect-resilience"
 import { deadline, ServerLimit } from "../../src/http/deadlineMiddleware.ts"
 import type { DeadlineOptions } from "../../src/http/deadlineMiddleware.ts"
+import { holds, integers } from "../property.ts"
 import { ask, serving } from "./serverKit.ts"
 
 /** Answers how many milliseconds it has. */
@@ -77,6 +78,55 @@ describe("what is in force for the handler", () => {
       )
       assert.strictEqual((yield* ask(deadline()(limit), { headers: { "grpc-timeout": "1S" } })).text, "undefined")
     })
+  )
+})
+
+describe("properties", () => {
+  const codecs = [Deadline.grpcTimeout, Deadline.envoyTimeout, Deadline.finagleDeadline]
+  const limit = 60_000
+
+  it.effect("whatever bytes the headers have, the handler has from 0 to the server's limit, or there is a 504", () => {
+    const bytes = Arbitrary.map(Arbitrary.array(integers(0, 255), { maxLength: 40 }), (codes) =>
+      String.fromCharCode(...codes)
+    )
+    const pieces = ["0", "1", "59", "99999999", "9223372036854775807", "-", "H", "M", "S", "m", "u", "n", " ", ".", ","]
+    const made = Arbitrary.map(Arbitrary.array(integers(0, pieces.length - 1), { maxLength: 4 }), (at) =>
+      at.map((i) => pieces[i]).join("")
+    )
+    const header = Arbitrary.map(Arbitrary.all({ bytes, made, which: integers(0, 3) }), ({ bytes, made, which }) =>
+      which === 0 ? bytes : made
+    )
+    const app = deadline({ codecs, limit })(left)
+    return holds(
+      Arbitrary.all({ grpc: header, envoy: header, finagle: header }),
+      ({ envoy, finagle, grpc }) =>
+        Effect.map(
+          ask(app, {
+            headers: {
+              [Deadline.grpcTimeout.header]: grpc,
+              [Deadline.envoyTimeout.header]: envoy,
+              [Deadline.finagleDeadline.header]: finagle
+            }
+          }),
+          ({ status, text }) => status === 504 || (status === 200 && Number(text) > 0 && Number(text) <= limit)
+        ),
+      { runs: 1000 }
+    )
+  })
+
+  it.effect("a client's word arrives in every codec: never more, and at most a millisecond less", () =>
+    holds(
+      Arbitrary.all({ left: integers(1, 86_400_000_000), now: integers(0, 4_102_444_800_000) }),
+      ({ left, now }) =>
+        codecs.every((codec) => {
+          // microseconds
+          const said = codec.decode(codec.encode(Duration.nanos(BigInt(left) * 1000n), now), now)
+          const micros = Number(Duration.toNanosUnsafe(Option.getOrThrow(said)) / 1000n)
+          // Envoy has no less than 1 ms
+          return micros <= Math.max(left, codec === Deadline.envoyTimeout ? 1000 : 0) && left - micros <= 1000
+        }),
+      { runs: 1000 }
+    )
   )
 })
 

@@ -1,5 +1,7 @@
+import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Cause, Data, Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
+import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { HttpRouter, HttpServerRequest, HttpServerResponse, Multipart } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Bulkhead, Deadline, InvalidOption, Policy } from "effect-resilience"
@@ -11,7 +13,7 @@ import { IdempotencyStore, IdempotencyStoreError } from "../../src/http/idempote
 import type { Store } from "../../src/http/idempotencyStore.ts"
 import { forRouter } from "../../src/http/middleware.ts"
 import { shed } from "../../src/http/shedding.ts"
-import { holds } from "../property.ts"
+import { holds, integers } from "../property.ts"
 import { ask, serving } from "./serverKit.ts"
 import type { Sent } from "./serverKit.ts"
 
@@ -547,6 +549,34 @@ describe("the grammar", () => {
     })
   )
 
+  it.effect("arbitrary bytes never throw, and what is read from them comes back from both of its forms", () => {
+    const bytes = Arbitrary.map(Arbitrary.array(integers(0, 255), { maxLength: 300 }), (codes) =>
+      String.fromCharCode(...codes)
+    )
+    // so that a good part gets some way in
+    const pieces = ['"', "\\", '\\"', "\\\\", " ", "a", "k-1", ",", ";", "=", "\t", "\0", "\u00e4", "k".repeat(254)]
+    const made = Arbitrary.map(Arbitrary.array(integers(0, pieces.length - 1), { maxLength: 8 }), (at) =>
+      at.map((i) => pieces[i]).join("")
+    )
+    const escaped = (key: string) => `"${key.replace(/["\\]/g, "\\$&")}"`
+    let read = 0
+    return Effect.map(
+      holds(
+        Arbitrary.all({ bytes, made, text: Arbitrary.schema(Schema.String) }),
+        ({ bytes, made, text }) =>
+          [bytes, made, text, `"${made}"`, escaped(made)].every((text) => {
+            const key = parseKey(text)
+            if (key === undefined) return true
+            read++
+            if (key.length === 0 || key.length > 255 || !/^[ -~]+$/.test(key)) return false
+            return parseKey(escaped(key)) === key && (/[ "\\]/.test(key) || parseKey(key) === key)
+          }),
+        { runs: 1000 }
+      ),
+      () => assert.isAbove(read, 500)
+    )
+  })
+
   it.effect("the fingerprint does not mix up its parts, nor look at the origin", () =>
     Effect.gen(function* () {
       const of = (method: string, url: string, caller: string, body: string) =>
@@ -647,4 +677,54 @@ describe("with real sockets", () => {
       }).pipe(Effect.scoped)
     )
   }
+})
+
+describe("an HttpApi", () => {
+  class Broke extends Schema.TaggedError<Broke>()("Broke", { short: Schema.Int }, { httpApiStatus: 402 }) {}
+
+  it.live("has it by its routes' layer: what it decodes, answers and fails with is kept", () =>
+    Effect.gen(function* () {
+      const pay = HttpApiEndpoint.post("pay", "/payments", {
+        payload: Schema.Struct({ eur: Schema.Int }),
+        success: Schema.Struct({ charges: Schema.Int }),
+        error: Broke
+      })
+      const Api = HttpApi.make("api").add(HttpApiGroup.make("payments").add(pay))
+      let charges = 0
+      const group = HttpApiBuilder.group(Api, "payments", (handlers) =>
+        handlers.handle("pay", ({ payload }) =>
+          payload.eur > 100 ? Effect.fail(new Broke({ short: ++charges })) : Effect.succeed({ charges: ++charges })
+        )
+      )
+      const once = HttpRouter.middleware(forRouter(idempotency())).layer
+      const routes = HttpApiBuilder.layer(Api).pipe(
+        Layer.provide(group),
+        Layer.provide(once),
+        Layer.provide(NodeHttpServer.layerHttpServices),
+        Layer.provide(memory)
+      )
+      const url = yield* serving(routes)
+      const send = (key: string | undefined, body: string) =>
+        Effect.promise(async () => {
+          const response = await fetch(`${url}/payments`, {
+            method: "POST",
+            body,
+            headers: { "content-type": "application/json", ...(key === undefined ? {} : { "idempotency-key": key }) }
+          })
+          return [response.status, response.headers.get("idempotent-replayed"), await response.text()] as const
+        })
+      assert.deepStrictEqual(yield* send("a", '{"eur":5}'), [200, null, '{"charges":1}'])
+      assert.deepStrictEqual(yield* send("a", '{"eur":5}'), [200, "true", '{"charges":1}'])
+      const [status, , broke] = yield* send("b", '{"eur":500}')
+      assert.deepStrictEqual([status, JSON.parse(broke)], [402, { _tag: "Broke", short: 2 }])
+      assert.deepStrictEqual(yield* send("b", '{"eur":500}'), [402, "true", broke])
+      assert.strictEqual((yield* send("a", '{"eur":6}'))[0], 422)
+      assert.strictEqual((yield* send(undefined, '{"eur":5}'))[0], 400)
+      // what it does not take is an answer, too
+      const [refused, , why] = yield* send("c", '{"eur":"five"}')
+      assert.strictEqual(refused, 400)
+      assert.deepStrictEqual(yield* send("c", '{"eur":"five"}'), [400, "true", why])
+      assert.strictEqual(charges, 2)
+    }).pipe(Effect.scoped)
+  )
 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Option, Schema } from "effect"
 import { Headers } from "effect/http"
 import * as Http from "../../src/http/index.ts"
+import { parse } from "../../src/http/structuredField.ts"
 import { holds, integers } from "../property.ts"
 
 /** The example of RFC 9110 §5.6.7, in its three forms. */
@@ -563,6 +564,60 @@ describe("properties", () => {
         return msOf({ ratelimit: text }) === (spent.length === 0 ? undefined : Math.max(...spent))
       },
       { runs: 300 }
+    )
+  })
+
+  describe("Structured Fields, every kind of item in a List or a Dictionary", () => {
+    /** Each as it is written, and as it is read: numbers as numbers, all else as it was written. */
+    const items: ReadonlyArray<readonly [text: string, value: string | number]> = [
+      ...[0, 7, -42, 999_999_999_999_999, 0.5, -1.125].map((n) => [String(n), n] as const),
+      ["1.0", 1],
+      ...['""', '"a b, c;d=1"', '"\\"\\\\"', "token", "*t/o:k~", "?0", "?1", ":YQ==:", "::", "@-5", '%"f%c3%bc"'].map(
+        (text) => [text, text] as const
+      )
+    ]
+    const params = Arbitrary.array(integers(0, items.length), { maxLength: 3 })
+    const member = Arbitrary.all({ item: integers(0, items.length - 1), params })
+    const written = Arbitrary.all({ members: Arbitrary.array(member, { maxLength: 5 }), keyed: integers(0, 1) })
+
+    /** A member as it is written, and as it is read. The last item of a list, which there is not, is a name without a value. */
+    const both = ({ item, params }: { item: number; params: ReadonlyArray<number> }, key: string | undefined) => {
+      const pairs = params.map((at, i) => [`p${i}`, items[at]] as const)
+      return {
+        text: [key === undefined ? "" : `${key}=`, items[item]![0]]
+          .concat(pairs.map(([name, said]) => (said === undefined ? `; ${name}` : `;${name}=${said[0]}`)))
+          .join(""),
+        member: {
+          key,
+          value: items[item]![1],
+          params: Object.fromEntries(pairs.map(([name, said]) => [name, said === undefined ? "?1" : said[1]]))
+        }
+      }
+    }
+
+    it.effect("what is written comes back", () =>
+      holds(
+        written,
+        ({ keyed, members }) => {
+          const all = members.map((each, i) => both(each, keyed === 1 ? `k${i}` : undefined))
+          const found = parse(all.map(({ text }) => text).join(" ,\t"))
+          return JSON.stringify(found) === JSON.stringify(all.map(({ member }) => member))
+        },
+        { runs: 500 }
+      )
+    )
+
+    it.effect("one character more anywhere never throws, and gives whole members or none", () =>
+      holds(
+        Arbitrary.all({ written, at: integers(0, 200), code: integers(0, 255) }),
+        ({ at, code, written: { keyed, members } }) => {
+          const text = members.map((each, i) => both(each, keyed === 1 ? `k${i}` : undefined).text).join(", ")
+          const broken = text.slice(0, at) + String.fromCharCode(code) + text.slice(at)
+          const found = parse(broken)
+          return found === undefined || found.every(({ value }) => value !== "" && !Number.isNaN(value))
+        },
+        { runs: 1000 }
+      )
     )
   })
 

@@ -1,10 +1,13 @@
+import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import { Data, Deferred, Effect, Exit, Fiber, Layer, Random, Schema } from "effect"
+import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { HttpRouter, HttpServerRespondable, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Bulkhead, CircuitBreaker, Guard, InvalidOption, Priority } from "effect-resilience"
+import { AdaptiveLimit, Bulkhead, CircuitBreaker, Guard, InvalidOption, Priority, Throttle } from "effect-resilience"
 import { deadline } from "../../src/http/deadlineMiddleware.ts"
 import { forRouter } from "../../src/http/middleware.ts"
+import type { Middleware } from "../../src/http/middleware.ts"
 import { shed } from "../../src/http/shedding.ts"
 import type { ShedOptions } from "../../src/http/shedding.ts"
 import * as RateLimit from "../../src/RateLimit.ts"
@@ -52,6 +55,64 @@ describe("what is refused", () => {
       assert.strictEqual((yield* as("bob")).status, 200)
     }).pipe(Effect.provide(PerUser.layer))
   })
+})
+
+describe("any guard in front of a route", () => {
+  const one = { initial: 1, min: 1, max: 1 }
+  class Slots extends Bulkhead.Service<Slots>()("app/Slots", { maxConcurrent: 1 }) {}
+  class Limit extends AdaptiveLimit.Service<Limit>()("app/Limit", { algorithm: AdaptiveLimit.aimd(one) }) {}
+  class Circuit extends CircuitBreaker.Service<Circuit>()("app/Shed", {
+    trip: CircuitBreaker.consecutiveFailures(2),
+    openFor: "7 seconds"
+  }) {}
+  class Sre extends Throttle.Service<Sre>()("app/Sre", { minimumRequests: 2, maxRejectionRate: 1 }) {}
+  class Rate extends RateLimit.Service<Rate>()("app/Rate", { limit: 2, window: "10 seconds" }) {}
+
+  const statuses = Effect.map(({ status, type }: { readonly status: number; readonly type: string | undefined }) =>
+    type === undefined ? status : `${status} ${type.replace("urn:effect-resilience:", "")}`
+  )
+
+  const full: ReadonlyArray<readonly [what: string, guarded: Middleware<Slots | Limit>]> = [
+    ["a bulkhead", shed(Slots)],
+    ["an adaptive limit", shed(Limit)]
+  ]
+  for (const [what, guarded] of full) {
+    it.effect(`${what} refuses what comes while it is full, and serves again afterwards`, () =>
+      Effect.gen(function* () {
+        const slow = guarded(Effect.as(Effect.sleep("1 second"), HttpServerResponse.empty()))
+        const first = yield* Effect.forkChild(statuses(ask(slow)), { startImmediately: true })
+        assert.strictEqual(yield* statuses(ask(slow)), "503 unavailable")
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(first), 204)
+        assert.strictEqual(yield* statuses(ask(guarded(ok))), 200)
+      }).pipe(Effect.provide([Slots.layer, Limit.layer]))
+    )
+  }
+
+  const tired: ReadonlyArray<
+    readonly [what: string, guarded: Middleware<Circuit | Sre | Rate>, said: string, retryAfter: string | undefined]
+  > = [
+    ["a circuit breaker", shed(Circuit), "503 unavailable", "7"],
+    ["a throttle", shed(Sre), "503 unavailable", undefined],
+    ["a rate limit", shed(Rate), "429 rate-limited", "10"]
+  ]
+  for (const [what, guarded, expected, retryAfter] of tired) {
+    it.effect(`${what} refuses after two requests that failed`, () =>
+      Effect.gen(function* () {
+        let begun = 0
+        const failing = guarded(Effect.sync(() => (begun++, HttpServerResponse.empty({ status: 500 }))))
+        assert.deepStrictEqual([yield* statuses(ask(failing)), yield* statuses(ask(failing))], [500, 500])
+        const refused = yield* ask(failing)
+        assert.strictEqual(yield* statuses(Effect.succeed(refused)), expected)
+        assert.strictEqual(refused.headers["retry-after"], retryAfter)
+        assert.strictEqual(begun, 2)
+      }).pipe(
+        Effect.provide([Circuit.layer, Sre.layer, Rate.layer]),
+        // whoever draws a low number is refused
+        Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 0, nextIntUnsafe: () => 0 })
+      )
+    )
+  }
 })
 
 describe("what the guard is told", () => {
@@ -292,4 +353,34 @@ describe("with real sockets", () => {
         }).pipe(Effect.scoped)
     )
   }
+})
+
+describe("an HttpApi", () => {
+  it.live("has it by its routes' layer", () =>
+    Effect.gen(function* () {
+      const open = HttpApiEndpoint.get("report", "/report", { success: Schema.String })
+      const Api = HttpApi.make("api").add(HttpApiGroup.make("reports").add(open))
+      let begun = 0
+      const group = HttpApiBuilder.group(Api, "reports", (handlers) =>
+        handlers.handle("report", () => Effect.sync(() => `report ${++begun}`))
+      )
+      class Once extends RateLimit.Service<Once>()("app/Once", { limit: 1, window: "1 hour" }) {}
+      const routes = HttpApiBuilder.layer(Api).pipe(
+        Layer.provide(group),
+        Layer.provide(HttpRouter.middleware(forRouter(shed(Once))).layer),
+        Layer.provide(NodeHttpServer.layerHttpServices),
+        Layer.provide(Once.layer)
+      )
+      const url = yield* serving(routes)
+      const get = Effect.promise(() => fetch(`${url}/report`))
+      const first = yield* get
+      assert.strictEqual(yield* Effect.promise(() => first.text()), '"report 1"')
+      const refused = yield* get
+      assert.deepStrictEqual(
+        [refused.status, refused.headers.get("content-type"), begun],
+        [429, "application/problem+json", 1]
+      )
+      assert.isAbove(Number(refused.headers.get("retry-after")), 0)
+    }).pipe(Effect.scoped)
+  )
 })

@@ -6,6 +6,7 @@ export interface Received {
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
+  /** As it came, with the sizes of its chunks if it has any. */
   readonly body: string
 }
 
@@ -72,9 +73,24 @@ const parsed = (text: string): { readonly request: Received; readonly length: nu
   const headers = Object.fromEntries(
     lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()])
   )
-  const length = end + 4 + Number(headers["content-length"] ?? 0)
-  if (text.length < length) return undefined
-  return { request: { method, path, headers, body: text.slice(end + 4, length) }, length }
+  const start = end + 4
+  const length =
+    headers["transfer-encoding"] === "chunked"
+      ? lengthOfChunks(text, start)
+      : start + Number(headers["content-length"] ?? 0)
+  if (length === undefined || text.length < length) return undefined
+  return { request: { method, path, headers, body: text.slice(start, length) }, length }
+}
+
+/** Where the chunks that begin at `start` end, if they are all there. */
+const lengthOfChunks = (text: string, start: number): number | undefined => {
+  for (let at = start; ;) {
+    const line = text.indexOf("\r\n", at)
+    if (line < 0) return undefined
+    const size = Number.parseInt(text.slice(at, line), 16)
+    at = line + 2 + size + 2
+    if (size === 0) return at
+  }
 }
 
 /** A whole response, after which the connection stays. */

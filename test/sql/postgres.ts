@@ -12,7 +12,11 @@ const reason = missing()
 /** Tests that need PostgreSQL. Where there is none they are skipped, and say why. */
 export const withPostgres = (name: string, define: () => void): void => {
   if (reason === undefined) describe(name, define)
-  else describe.skip(`${name} (skipped: ${reason})`, define)
+  else {
+    // vitest tells by itself only how many are skipped
+    console.warn(`skipped: ${name}: ${reason}`)
+    describe.skip(`${name} (skipped: ${reason})`, define)
+  }
 }
 
 /** Not with the server of RESILIENCE_PG_URL: the test stops it, goes through a proxy, or makes roles. */

@@ -265,6 +265,54 @@ withPostgres("Sql.transaction on PostgreSQL", () => {
       })
     )
 
+    it.effect.skipIf(needsOwnServer)("a missing permission, bad data and a missing table are not retried", () =>
+      Effect.gen(function* () {
+        const { add, sql, total } = yield* accounts("forbidden")
+        const { admin } = yield* Database
+        yield* admin`CREATE ROLE resilience_nobody`
+        let runs = 0
+        const reason = (statement: Effect.Effect<unknown, SqlError.SqlError>) =>
+          Effect.suspend(() => (runs++, Effect.andThen(add("a", 1), statement))).pipe(
+            Sql.transaction(policy),
+            Effect.flip,
+            Effect.map(reasonOf)
+          )
+        const secret = sql`SELECT 1 FROM pg_authid`
+        assert.deepStrictEqual(
+          [
+            yield* reason(Effect.andThen(sql`SET LOCAL ROLE resilience_nobody`, secret)),
+            yield* reason(sql`SELECT 'ten'::int`),
+            yield* reason(sql`SELECT 1 FROM no_such_table`)
+          ],
+          ["AuthorizationError", "UnknownError", "SqlSyntaxError"]
+        )
+        assert.strictEqual(runs, 3)
+        assert.strictEqual(yield* total, 200)
+      })
+    )
+
+    it.effect("a statement of its own whose session is terminated: sent again only where it may be", () =>
+      Effect.gen(function* () {
+        const { sql } = yield* accounts("alone")
+        yield* sql`CREATE SEQUENCE alone_runs`
+        // counts its runs, for what a sequence has given is not given back, and ends its session in the first of them
+        const statement = sql`
+          SELECT CASE WHEN n = 1 THEN pg_terminate_backend(pg_backend_pid()) END, pg_sleep(CASE WHEN n = 1 THEN 10 ELSE 0 END)
+          FROM (SELECT nextval('alone_runs') AS n) AS run`
+        const runs = Effect.map(sql<{ readonly n: string }>`SELECT last_value AS n FROM alone_runs`, (rows) =>
+          Number(rows[0]!.n)
+        )
+        const once = Policy.extend(policy, { name: "once", faults: Sql.faults })
+        const error = yield* statement.pipe(withResilience(once), Effect.flip)
+        assert.deepInclude(error, { _tag: "RetryExhausted", reason: "unsafe", attempts: 1 })
+        assert.strictEqual(yield* runs, 1)
+
+        yield* sql`ALTER SEQUENCE alone_runs RESTART`
+        yield* statement.pipe(withResilience(Policy.extend(idempotent, { name: "again", faults: Sql.faults })))
+        assert.strictEqual(yield* runs, 2)
+      })
+    )
+
     it.effect("a failure that the effect swallows: COMMIT rolls back, and says so", () =>
       Effect.gen(function* () {
         const { add, sql, total } = yield* accounts("swallowed")
