@@ -1,55 +1,22 @@
 // How an attempt comes through the guards: a free look at each, then a permit of each, in the order of their phases.
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
-import type { Fiber } from "effect"
-import type { Admitted, Call as GuardCall, Guard, Pending, Permit, Rejected } from "../Guard.ts"
+import type { Context, Fiber } from "effect"
+import type { Admitted, Call as GuardCall, Pending, Permit, Rejected } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
-import { service } from "./context.ts"
 import type { DeadlineInForce } from "./currentCall.ts"
 import type { CallOptions, Plan } from "./plan.ts"
+import type { Surroundings } from "./surroundings.ts"
 import type { AttemptKind, Emit } from "./events.ts"
 import type { Level } from "./priorities.ts"
-
-const rank = { throttle: 0, rate: 1, concurrency: 2, circuit: 3 } as const
-
-const noGuards: ReadonlyArray<Guard<unknown>> = []
-
-/** The guards in force, in the order of their phases: the i-th belongs to the service `plan.guards[plan.order[i]]`. */
-export const guardsInForce = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
-  const { guards: services, order } = plan
-  if (order.length === 0) return noGuards
-  const first = service(context, services[order[0]!]!)
-  if (order.length === 1) return [first]
-  // a literal of its own, because an array that grows takes room for many more
-  const guards =
-    order.length === 2
-      ? [first, service(context, services[order[1]!]!)]
-      : order.map((i) => service(context, services[i]!))
-  for (let i = 1; i < guards.length; i++) {
-    if (rank[guards[i]!.phase] < rank[guards[i - 1]!.phase]) return sorted(plan, context)
-  }
-  return guards
-}
-
-/** The phases belong to the guards, which are services: their order is found in the first call, and kept. */
-const sorted = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
-  const find = (i: number) => service(context, plan.guards[i]!)
-  plan.order = plan.guards.map((_, i) => i).sort((a, b) => rank[find(a).phase] - rank[find(b).phase] || a - b)
-  return plan.order.map(find)
-}
 
 /** An attempt that asks for admission. */
 export interface Entrant {
   readonly plan: Plan
   readonly options: CallOptions | undefined
-  readonly guards: ReadonlyArray<Guard<unknown>>
-  /** The i-th guard is the service `plan.guards[order[i]]`. */
-  readonly order: ReadonlyArray<number>
+  readonly around: Surroundings
   readonly fiber: Fiber.Fiber<unknown, unknown>
-  /** The context around the call. */
-  readonly context: Context.Context<never>
   readonly number: number
   readonly kind: AttemptKind
   readonly deadline: DeadlineInForce | undefined
@@ -118,7 +85,7 @@ export const keyFor = (
 const ask = (call: Entrant, i: number): GuardCall => {
   const perService = typeof call.options?.key === "object"
   if (!perService && call.asking !== undefined) return call.asking
-  return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.order[i]!]!)))
+  return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.around.order[i]!]!)))
 }
 
 /**
@@ -126,7 +93,7 @@ const ask = (call: Entrant, i: number): GuardCall => {
  * admitted this very attempt are not asked: one whose last place it took would refuse it.
  */
 export const look = (call: Entrant, i: number): Effect.Effect<never, unknown> | undefined => {
-  const { guards } = call
+  const { guards } = call.around
   for (; i < guards.length; i++) {
     const guard = guards[i]!
     if (guard.look === undefined) continue
@@ -138,7 +105,7 @@ export const look = (call: Entrant, i: number): Effect.Effect<never, unknown> | 
 
 /** Admission through the guards from the i-th on, and then the attempt. Synchronous, unless a guard is pending. */
 export const admit = (call: Entrant, i: number): Effect.Effect<unknown, unknown, unknown> => {
-  const { guards } = call
+  const { guards } = call.around
   for (; i < guards.length; i++) {
     const guard = guards[i]!
     const admission = guard.admit(ask(call, i))
@@ -152,7 +119,7 @@ export const admit = (call: Entrant, i: number): Effect.Effect<unknown, unknown,
 const wait = (call: Entrant, admission: Pending<unknown>, i: number): Effect.Effect<unknown, unknown, unknown> =>
   Effect.flatMap(
     // The permit is taken hold of in the step in which the guard hands it over, so that no interruption can come between
-    bounded(call.fiber, call.context, admission.effect, call.ownTimeLeft(), (exit, timedOut) => {
+    bounded(call.fiber, call.around.context, admission.effect, call.ownTimeLeft(), (exit, timedOut) => {
       if (Exit.isSuccess(exit) && exit.value._tag === "Admitted") call.hold(exit.value.permit)
       return timedOut ? call.deadlineExceeded() : exit
     }),
@@ -166,7 +133,7 @@ const afterWait = (
 ): Effect.Effect<unknown, unknown, unknown> => {
   call.now = call.readNow()
   call.asking = undefined
-  if (admission._tag === "Rejected") return call.rejected(call.guards[i]!.name, admission.rejection)
+  if (admission._tag === "Rejected") return call.rejected(call.around.guards[i]!.name, admission.rejection)
   // What was true before the wait may not be now: an open circuit rejects here, before the next guard makes us wait again
   return look(call, i + 1) ?? admit(call, i + 1)
 }

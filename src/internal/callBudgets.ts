@@ -2,28 +2,22 @@
 import type { Outcome } from "../Guard.ts"
 import { keyFor } from "./admission.ts"
 import type { Budget, BudgetCall, RetryRequest, Token } from "./budget.ts"
-import { service } from "./context.ts"
 import { usedAround } from "./currentCall.ts"
 import type { Call } from "./engine.ts"
 import type { Emit } from "./events.ts"
 
-const budgetOf = (call: Call, i: number): Budget => service(call.context, call.plan.budgets[i]!)
-
 /** The call counts towards each budget of its policy; once, however deeply policies that use the same one are nested. */
 export const begin = (call: Call): void => {
-  const services = call.plan.budgets
-  for (let i = 0; i < services.length; i++) {
-    const budget = budgetOf(call, i)
-    const begun = budget.begin(call.now, keyFor(call, services[i]!), !usedAround(call.parent, budget))
+  const { budgets } = call.around
+  for (let i = 0; i < budgets.length; i++) {
+    const budget = budgets[i]!
+    const begun = budget.begin(call.now, keyFor(call, call.plan.budgets[i]!), !usedAround(call.parent, budget))
     if (call.budgets === undefined) call.budgets = [begun]
     else call.budgets.push(begun)
   }
 }
 
-export const uses = (call: Call, budget: Budget): boolean => {
-  for (let i = 0; i < call.plan.budgets.length; i++) if (budgetOf(call, i) === budget) return true
-  return false
-}
+export const uses = (call: Call, budget: Budget): boolean => call.around.budgets.includes(budget)
 
 /** An attempt has ended, for which these tokens were taken. `nested`: with an error of a policy further in, which counts already there. */
 export const tell = (call: Call, tokens: ReadonlyArray<Token> | undefined, outcome: Outcome, nested: boolean): void => {
@@ -61,7 +55,7 @@ export const withdraw = (call: Call, request: RetryRequest): ReadonlyArray<Token
   const budgets = call.budgets ?? []
   if (around.length > 0) call.taskBudgets ??= around.map((budget) => budget.begin(now, undefined, true))
   for (let i = 0; i < around.length; i++) if (!take(call.taskBudgets![i]!)) return refused(around[i]!.name)
-  for (let i = 0; i < budgets.length; i++) if (!take(budgets[i]!)) return refused(budgetOf(call, i).name)
+  for (let i = 0; i < budgets.length; i++) if (!take(budgets[i]!)) return refused(call.around.budgets[i]!.name)
   if (call.emit !== undefined) noteBalances(call, call.emit)
   return tokens
 }
@@ -70,7 +64,7 @@ export const withdraw = (call: Call, request: RetryRequest): ReadonlyArray<Token
 const noteBalances = (call: Call, emit: Emit): void => {
   const services = call.plan.budgets
   for (let i = 0; i < services.length; i++) {
-    const budget = budgetOf(call, i)
+    const budget = call.around.budgets[i]!
     const key = keyFor(call, services[i]!)
     if (budget.balance === undefined) continue
     const at = call.clock.currentTimeMillisUnsafe()

@@ -1,8 +1,7 @@
 // Lookups in a Context that skip finding the default of a Reference.
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-
-const liveClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
+import { liveClock } from "./time.ts"
 
 /** A Reference whose default is `undefined`. */
 export const orUndefined = <A>(

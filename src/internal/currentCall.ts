@@ -49,7 +49,8 @@ export const CurrentCall = Context.Reference<Frame | undefined>("effect-resilien
 export const currentFrame = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined =>
   innermostLive(orUndefined(fiber.context, CurrentCall))
 
-const innermostLive = (frame: Frame | undefined): Frame | undefined => {
+/** The frame itself if it still runs, else the innermost around it that does. */
+export const innermostLive = (frame: Frame | undefined): Frame | undefined => {
   while (frame !== undefined && !frame.live) frame = frame.parent
   return frame
 }

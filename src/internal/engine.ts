@@ -5,14 +5,13 @@
 // permit is asked for, and what is held stands in fields of the call; so an interruption between any two operations of the
 // runtime finds the frame that gives everything back.
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
-import type { Fiber } from "effect"
-import type { Call as GuardCall, Guard, Outcome } from "../Guard.ts"
+import type { Clock, Fiber } from "effect"
+import type { Call as GuardCall, Outcome } from "../Guard.ts"
 import { Key } from "../Idempotency.ts"
 import * as Admission from "./admission.ts"
 import { bounded, defectsOf } from "./bounded.ts"
@@ -29,11 +28,10 @@ import {
   noteEnd,
   noteFailure
 } from "./callEvents.ts"
-import { clockIn, orUndefined } from "./context.ts"
 import {
   armedFor,
   CurrentCall,
-  currentFrame,
+  innermostLive,
   nearest,
   noTasks,
   type DeadlineInForce,
@@ -50,8 +48,9 @@ import { Permits } from "./permits.ts"
 import type { CallOptions, Plan } from "./plan.ts"
 import { priorityIn, type Level } from "./priorities.ts"
 import { Retries } from "./retries.ts"
-import { emitter } from "./spanEvents.ts"
+import { emitterWith } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
+import { surroundings, type Surroundings } from "./surroundings.ts"
 import { monotonicMs } from "./time.ts"
 import { name } from "./validate.ts"
 
@@ -100,14 +99,8 @@ export class Call extends Permits implements Frame {
   readonly options: CallOptions | undefined
   readonly self: Effect.Effect<unknown, unknown, unknown>
   readonly fiber: Fiber.Fiber<unknown, unknown>
-  /** The context around the call; the attempts run in their own. */
-  readonly context: Context.Context<never>
-  readonly clock: Clock.Clock
+  readonly around: Surroundings
   readonly parent: Frame | undefined
-  /** In the order of their phases. */
-  readonly guards: ReadonlyArray<Guard<unknown>>
-  /** The i-th guard is the service `plan.guards[order[i]]`. */
-  readonly order: ReadonlyArray<number>
   readonly startedMs: number
   /**
    * The policy's own deadline, which this call raises. It is armed also where another around is nearer, whose owner then interrupts
@@ -153,19 +146,25 @@ export class Call extends Permits implements Frame {
     this.options = options
     this.self = self
     this.fiber = fiber
-    this.context = fiber.context
-    this.clock = clockIn(fiber.context)
-    this.parent = currentFrame(fiber)
-    this.guards = Admission.guardsInForce(plan, fiber.context)
-    this.order = plan.order
-    this.startedMs = this.now = monotonicMs(this.clock)
+    const around = (this.around = surroundings(plan, fiber.context))
+    this.parent = innermostLive(around.frame)
+    this.startedMs = this.now = monotonicMs(around.clock)
     this.idempotencyKey = options?.idempotencyKey
     this.ownDeadlineMs =
       plan.deadlineMs === undefined
         ? undefined
         : this.startedMs + armedFor(plan.deadlineMs, this.parent, this.startedMs)
-    this.emit = emitter(fiber)
+    this.emit = emitterWith(fiber, around.listener)
     if (this.emit !== undefined) note(this, "CallStarted", {})
+  }
+
+  get clock(): Clock.Clock {
+    return this.around.clock
+  }
+
+  /** The context around the call; the attempts run in their own. */
+  get context(): Context.Context<never> {
+    return this.around.context
   }
 
   uses(budget: Budget): boolean {
@@ -298,7 +297,7 @@ export class Call extends Permits implements Frame {
     let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
     if (this.retries !== undefined) {
       context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
-    } else if (isRetrying(this.context)) {
+    } else if (this.around.retrying) {
       // an outer retry's metadata is not about this attempt
       context = Context.add(context, Schedule.CurrentMetadata, Schedule.CurrentMetadata.defaultValue())
     }
@@ -509,9 +508,3 @@ export class Call extends Permits implements Frame {
 evaluated(Call, function () {
   return this.begin()
 })
-
-/** Whether a retry around, of Effect's or of a policy, is past its first attempt. */
-const isRetrying = (context: Context.Context<never>): boolean => {
-  const metadata = orUndefined<Schedule.Metadata>(context, Schedule.CurrentMetadata as never)
-  return metadata !== undefined && metadata.attempt !== 0
-}

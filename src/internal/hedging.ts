@@ -256,8 +256,6 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
   number: number
   readonly kind = "hedge"
   readonly call: Call
-  readonly guards: Call["guards"]
-  readonly order: Call["order"]
   now: number
   asking: GuardCall | undefined = undefined
   attemptStartedMs = 0
@@ -269,8 +267,6 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
     super()
     this.call = call
     this.plan = call.plan
-    this.guards = call.guards
-    this.order = call.order
     this.number = call.begun + 1
     this.now = call.now
   }
@@ -319,8 +315,8 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
   get fiber() {
     return this.call.fiber
   }
-  get context() {
-    return this.call.context
+  get around() {
+    return this.call.around
   }
   get emit(): Emit | undefined {
     return this.call.emit

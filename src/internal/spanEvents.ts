@@ -48,8 +48,11 @@ export const spanEmit = (fiber: Fiber.Fiber<unknown, unknown>, event: Event): vo
 }
 
 /** Sends events to whoever listens in this fiber and to its span; `undefined` where neither is there. */
-export const emitter = (fiber: Fiber.Fiber<unknown, unknown>): Emit | undefined => {
-  const listener = orUndefined(fiber.context, CurrentListener)
+export const emitter = (fiber: Fiber.Fiber<unknown, unknown>): Emit | undefined =>
+  emitterWith(fiber, orUndefined(fiber.context, CurrentListener))
+
+/** The same, of a listener that was found already. */
+export const emitterWith = (fiber: Fiber.Fiber<unknown, unknown>, listener: Emit | undefined): Emit | undefined => {
   if (listener === undefined && spanOf(fiber) === undefined) return undefined
   return (event) => {
     listener?.(event)

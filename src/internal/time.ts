@@ -7,14 +7,31 @@ import * as Fiber from "effect/Fiber"
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-/** Monotonic milliseconds of the Clock in force. Only differences mean anything. */
-export const monotonicMs = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+/** The Clock where nobody has provided another. */
+export const liveClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
+
+// A bigint of 64 bits in two halves: to read them is quicker than to ask `Number` for it
+const wide = new BigInt64Array(1)
+const halves = new Uint32Array(wide.buffer)
+wide[0] = 1n
+const low = halves[0] === 1 ? 0 : 1
+
+/**
+ * Monotonic milliseconds of the Clock in force. Only differences mean anything.
+ *
+ * The live Clock's nanoseconds fit in 63 bits for the next centuries; those of another may be any.
+ */
+export const monotonicMs = (clock: Clock.Clock): number => {
+  const nanos = clock.monotonicTimeNanosUnsafe()
+  if (clock !== liveClock) return Number(nanos) / 1_000_000
+  wide[0] = nanos
+  return (halves[1 - low]! * 4_294_967_296 + halves[low]!) / 1_000_000
+}
 
 export const nowMs = (fiber: AnyFiber): number => monotonicMs(fiber.getRef(Clock.Clock))
 
 /** Milliseconds since the epoch, by the Clock of the fiber that runs: for classifiers, which are not told the time. */
-export const wallNowMs = (): number =>
-  (Fiber.getCurrent()?.getRef(Clock.Clock) ?? Context.get(Context.empty(), Clock.Clock)).currentTimeMillisUnsafe()
+export const wallNowMs = (): number => (Fiber.getCurrent()?.getRef(Clock.Clock) ?? liveClock).currentTimeMillisUnsafe()
 
 /** The longest delay a host timer takes; a longer one would fire at once. */
 export const maxTimerMs = 2 ** 31 - 1
@@ -31,7 +48,7 @@ const host = globalThis as unknown as {
  */
 export const after = (fiber: AnyFiber, ms: number, f: () => void): (() => void) => {
   const clock = fiber.getRef(Clock.Clock)
-  if (clock === Context.get(Context.empty(), Clock.Clock) && ms <= maxTimerMs - 1) {
+  if (clock === liveClock && ms <= maxTimerMs - 1) {
     // A host cuts the fraction off and counts from a whole millisecond, so that it fires up to two early: but whoever is woken
     // here finds, by the clock, that its time has come
     const timer = host.setTimeout(f, Math.ceil(ms) + 1)

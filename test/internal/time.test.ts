@@ -1,7 +1,7 @@
 import { afterEach, assert, beforeEach, describe, it, vi } from "@effect/vitest"
 import { Clock, Context, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { after, maxTimerMs, monotonicMs, nowMs } from "../../src/internal/time.ts"
+import { after, liveClock, maxTimerMs, monotonicMs, nowMs } from "../../src/internal/time.ts"
 
 const thisFiber = Effect.withFiber((fiber) => Effect.succeed(fiber))
 
@@ -9,6 +9,24 @@ describe("now", () => {
   it("is the monotonic clock's, fractions of a millisecond included", () => {
     const clock = { monotonicTimeNanosUnsafe: () => 1_234_567_890n } as Clock.Clock
     assert.strictEqual(monotonicMs(clock), 1234.56789)
+  })
+
+  it("of the live clock is to the nanosecond what it says, however long the host has been up", () => {
+    const spy = vi.spyOn(liveClock, "monotonicTimeNanosUnsafe")
+    try {
+      const year = 365n * 86_400_000_000_000n
+      for (const nanos of [0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 52n + 1n, year, 200n * year]) {
+        spy.mockReturnValue(nanos)
+        assert.strictEqual(monotonicMs(liveClock), Number(nanos) / 1e6)
+      }
+    } finally {
+      spy.mockRestore()
+    }
+  })
+
+  it("of another clock may be anything, also more than 64 bits hold", () => {
+    const clock = { monotonicTimeNanosUnsafe: () => 2n ** 80n } as Clock.Clock
+    assert.strictEqual(monotonicMs(clock), 2 ** 80 / 1e6)
   })
 
   it.effect("is that of the clock in force", () =>
