@@ -186,18 +186,21 @@ const call = (settings: Settings, client: Client, request: Request) => {
   const { isKeyed, options } = safetyOf(settings, request)
   const plan = isKeyed ? settings.minting! : settings.plain
   const attempt = Effect.withFiber((fiber) => {
-    const sent = HttpClientRequest.setHeaders(request, headersOf(settings, plan, request, fiber, isKeyed))
+    const sent = HttpClientRequest.setHeaders(request, headersOf(settings, request, fiber, isKeyed))
     const answered = Effect.flatMap(client.postprocess(Effect.succeed(sent)), (response) => judge(settings, response))
     return annotated(answered, currentFrame(fiber))
   })
   return run(plan, { ...options, key: settings.key(request) }, attempt)
 }
 
+/** An empty one tells no two requests apart. */
+const hasKey = ({ headers }: Request): boolean => !/^\s*("\s*")?\s*$/.test(headers[keyHeader] ?? "")
+
 /** Whether, and when, this request may be sent again. */
 const safetyOf = (settings: Settings, request: Request): { isKeyed: boolean; options: CallOptions } => {
   const replay = canReplay(request.body)
   if (!replay.replayable) return { isKeyed: false, options: { resend: "never", unsafe: replay.reason } }
-  if (isIdempotentMethod(request.method) || keyHeader in request.headers) {
+  if (isIdempotentMethod(request.method) || hasKey(request)) {
     return { isKeyed: false, options: settings.repeats ? { resend: "always" } : { resend: "unprocessed" } }
   }
   if (settings.minting !== undefined) return { isKeyed: true, options: { resend: "always" } }
@@ -212,7 +215,6 @@ const safetyOf = (settings: Settings, request: Request): { isKeyed: boolean; opt
 
 const headersOf = (
   { attemptHeader, codec, isBare }: Settings,
-  plan: Plan,
   request: Request,
   fiber: Fiber.Fiber<unknown, unknown>,
   isKeyed: boolean
@@ -224,7 +226,7 @@ const headersOf = (
   if (isKeyed) headers[keyHeader] = isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!)
   if (codec !== undefined && !(codec.header in request.headers)) {
     const clock = fiber.getRef(Clock.Clock)
-    const left = timeLeft(plan, frame, monotonicMs(clock))
+    const left = timeLeft(frame, monotonicMs(clock))
     if (left !== undefined) headers[codec.header] = codec.encode(left, clock.currentTimeMillisUnsafe())
   }
   return headers
@@ -233,11 +235,9 @@ const headersOf = (
 /** A String of structured fields (RFC 9651). */
 const quoted = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`
 
-const timeLeft = (plan: Plan, frame: Frame, now: number): Duration.Duration | undefined => {
-  const ofCall = frame.deadline === undefined ? undefined : frame.deadline.at - now
-  const ofAttempt = plan.attemptTimeoutMs
-  const left = ofCall === undefined || (ofAttempt !== undefined && ofAttempt < ofCall) ? ofAttempt : ofCall
-  return left === undefined ? undefined : Duration.millis(Math.max(0, left))
+const timeLeft = ({ attemptEnds = Infinity, deadline }: Frame, now: number): Duration.Duration | undefined => {
+  const end = Math.min(attemptEnds, deadline?.at ?? Infinity)
+  return end === Infinity ? undefined : Duration.millis(Math.max(0, end - now))
 }
 
 const judge = (

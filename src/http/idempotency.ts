@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import { setHeader } from "effect/http/HttpServerResponse"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Scope from "effect/Scope"
 import { currentFrame, withinRegion } from "../internal/currentCall.ts"
@@ -115,7 +116,7 @@ const notKept: Problem = {
  * |---|---|
  * | is missing, or malformed | 400; a missing one only where it is `required` |
  * | is new | the handler's; kept, errors included |
- * | belongs to a request that is running | 409, to be tried again after a second |
+ * | belongs to a request that is running | 409, to be tried again after a second: `retry-after` and `x-should-retry: true` |
  * | belongs to a request with another method, path or body | 422 |
  * | belongs to a request that was answered | the same answer, with `idempotent-replayed: true` |
  * | belongs to one whose answer could not be kept | 409 |
@@ -219,7 +220,8 @@ class Once {
           case "Started":
             return this.#carryOut(begun.claim, handler)
           case "InProgress":
-            return Effect.succeed(problem(inProgress, Duration.seconds(1)))
+            // clients take a 409 as final, unless they are told otherwise
+            return Effect.succeed(setHeader(problem(inProgress, Duration.seconds(1)), "x-should-retry", "true"))
           case "Mismatch":
             return Effect.succeed(problem(reused))
           case "Completed":

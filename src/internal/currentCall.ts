@@ -30,6 +30,8 @@ export interface Frame {
   /** The attempts that failed before, if any did. */
   readonly history: History | undefined
   readonly deadline: DeadlineInForce | undefined
+  /** When the attempt in progress is cut, by a timeout of its own or of an attempt around: monotonic milliseconds of the Clock. */
+  readonly attemptEnds: number | undefined
   readonly idempotencyKey: string | undefined
   /** How much the call matters; undefined outside of all calls. */
   readonly priority: Level | undefined
@@ -87,6 +89,19 @@ export const nearest = (
   return own !== undefined && own.at < around.at ? own : around
 }
 
+/** The nearer of the end of an attempt and that of the attempt around. */
+export const attemptEnds = (
+  startedMs: number,
+  timeoutMs: number | undefined,
+  parent: Frame | undefined,
+  since: number
+): number | undefined => {
+  const around = innermostLive(parent)?.attemptEnds
+  const own = timeoutMs === undefined ? undefined : startedMs + timeoutMs
+  if (around === undefined || around <= since) return own
+  return own !== undefined && own < around ? own : around
+}
+
 /**
  * How much later than its own time a deadline is armed under a nearer one, in milliseconds: so that of two that pass at one moment the
  * owner further out goes first, whatever the order of their timers.
@@ -117,6 +132,10 @@ export class Region implements Frame {
 
   get deadline() {
     return this.change.unbounded === true ? undefined : nearest(this.change.deadline, this.parent, this.since)
+  }
+
+  get attemptEnds() {
+    return attemptEnds(0, undefined, this.parent, this.since)
   }
 
   // outside every policy: the first attempt of nothing in particular

@@ -30,6 +30,7 @@ import {
 } from "./callEvents.ts"
 import {
   armedFor,
+  attemptEnds,
   CurrentCall,
   innermostLive,
   nearest,
@@ -182,6 +183,10 @@ export class Call extends Permits implements Frame {
 
   get attempt(): number {
     return this.number
+  }
+
+  get attemptEnds(): number | undefined {
+    return attemptEnds(this.attemptStartedMs, this.plan.attemptTimeoutMs, this.parent, this.startedMs)
   }
 
   get priority(): Level {

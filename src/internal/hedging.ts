@@ -16,7 +16,7 @@ import type { Budget, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
 import { note, noteAttemptEnd } from "./callEvents.ts"
 import { service } from "./context.ts"
-import type { Frame } from "./currentCall.ts"
+import { attemptEnds, type Frame } from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import type { Call, Cut, Ended } from "./engine.ts"
 import { evaluated } from "./evaluated.ts"
@@ -290,6 +290,9 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
   }
   get deadline() {
     return this.call.deadline
+  }
+  get attemptEnds() {
+    return attemptEnds(this.attemptStartedMs, this.plan.attemptTimeoutMs, this.parent, this.call.startedMs)
   }
   get idempotencyKey(): string | undefined {
     return this.call.idempotencyKey

@@ -308,6 +308,22 @@ describe("safety by method", () => {
     )
   }
 
+  for (const empty of ["", " ", '""']) {
+    it.effect(`a key that says nothing is none: ${JSON.stringify(empty)}`, () =>
+      Effect.gen(function* () {
+        const nameless = HttpClientRequest.setHeader(post, "Idempotency-Key", empty)
+        const { client, sent } = fake(reset)
+        assert.strictEqual(exhausted(yield* failing(Http.resilient(client, three).execute(nameless))).reason, "unsafe")
+        assert.strictEqual(sent.length, 1)
+
+        const own = fake(reset)
+        yield* failing(Http.resilient(own.client, minting().policy).execute(nameless))
+        assert.strictEqual(new Set(own.header("idempotency-key")).size, 1)
+        assert.match(own.header("idempotency-key")[2]!, /^".+"$/)
+      })
+    )
+  }
+
   it.effect("a POST that was refused, and then reset, is not sent a third time", () =>
     Effect.gen(function* () {
       const { client, sent } = fake(refused, reset)
@@ -593,6 +609,30 @@ describe("what each attempt says", () => {
       const only = fake(slow)
       yield* failing(Deadline.within(Http.resilient(only.client, three).get(url), "700 millis"))
       assert.deepStrictEqual(only.header(header), ["700000u", "200000u"])
+    })
+  )
+
+  it.effect("the end of an attempt around counts, for as long as that attempt runs", () =>
+    Effect.gen(function* () {
+      const outer = Policy.make({ name: "outer", safety: "idempotent", retry, attemptTimeout: "700 millis" })
+      const call = (by: HttpClient.HttpClient) => Http.resilient(by, timed).get(url)
+      const near = fake(slow)
+      const around = Effect.andThen(Effect.sleep("50 millis"), call(near.client)).pipe(withResilience(outer))
+      yield* failing(around)
+      assert.deepStrictEqual(near.header(header).slice(0, 4), ["650000u", "150000u", "650000u", "150000u"])
+
+      // a region without a deadline is interrupted with the attempt around, as anything is
+      const within = fake(slow)
+      yield* failing(Deadline.within(withResilience(Deadline.unbounded(call(within.client)), outer), "900 millis"))
+      assert.deepStrictEqual(within.header(header).slice(0, 2), ["700000u", "200000u"])
+
+      // its attempt is over, and what it left behind is bound by it no more
+      const behind = fake(slow)
+      const fiber = yield* Effect.forkDetach(Effect.delay(call(behind.client), "800 millis"), {
+        startImmediately: true
+      }).pipe(withResilience(outer))
+      yield* throughTime(Fiber.await(fiber))
+      assert.deepStrictEqual(behind.header(header), ["800000u", "500000u"])
     })
   )
 

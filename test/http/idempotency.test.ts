@@ -1,10 +1,11 @@
-import { NodeHttpServer } from "@effect/platform-node"
+import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Cause, Data, Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
-import { HttpRouter, HttpServerRequest, HttpServerResponse, Multipart } from "effect/http"
+import { HttpBody, HttpClient, HttpRouter, HttpServerRequest, HttpServerResponse, Multipart } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Bulkhead, Deadline, InvalidOption, Policy } from "effect-resilience"
+import { Backoff, Bulkhead, Deadline, Idempotency, InvalidOption, Policy } from "effect-resilience"
+import { resilient } from "../../src/http/client.ts"
 import { deadline } from "../../src/http/deadlineMiddleware.ts"
 import { idempotency } from "../../src/http/idempotency.ts"
 import type { IdempotencyOptions } from "../../src/http/idempotency.ts"
@@ -122,6 +123,7 @@ describe("the key", () => {
       const begun = yield* eventually(ask(once, post("k")), ({ status }) => status === 409)
       assert.strictEqual(brief(begun), "409 idempotency-key-in-progress")
       assert.strictEqual(begun.headers["retry-after"], "1")
+      assert.strictEqual(begun.headers["x-should-retry"], "true")
       assert.strictEqual(brief(yield* ask(once, post("k", { body: "other" }))), "422 idempotency-key-reused")
       yield* Deferred.succeed(go, void 0)
       assert.strictEqual((yield* Fiber.join(first)).text, "run 1")
@@ -677,6 +679,41 @@ describe("with real sockets", () => {
       }).pipe(Effect.scoped)
     )
   }
+})
+
+describe("a client that does not wait for its first answer", () => {
+  it.live("has one minted key on all attempts: it is told to come back, and gets the answer of the first", () =>
+    Effect.gen(function* () {
+      const first = yield* Deferred.make<void>()
+      let charges = 0
+      const pay = Effect.gen(function* () {
+        charges++
+        yield* Deferred.await(first)
+        return HttpServerResponse.text("paid")
+      })
+      const statuses: Array<string> = []
+      const once = forRouter((app) =>
+        Effect.tap(idempotency()(app), ({ headers, status }) => {
+          statuses.push(`${status} ${headers["idempotent-replayed"] ?? ""}`)
+          // the second attempt has been told to come back: now the first may end
+          return status === 409 ? Deferred.succeed(first, void 0) : Effect.void
+        })
+      )
+      const routes = Layer.provide(HttpRouter.add("POST", "/payments", pay), HttpRouter.middleware(once).layer)
+      const url = yield* serving(Layer.provide(routes, memory))
+      const payments = Policy.make({
+        name: "payments",
+        safety: Idempotency.key(Idempotency.uuid),
+        attemptTimeout: "200 millis",
+        retry: Backoff.constant("1 millis").pipe(Backoff.times(3))
+      })
+      const client = resilient(yield* HttpClient.HttpClient, payments)
+      const response = yield* client.post(`${url}/payments`, { body: HttpBody.text("5 EUR") })
+      assert.deepStrictEqual([response.status, yield* response.text], [200, "paid"])
+      assert.deepStrictEqual(statuses.slice(-2), ["409 ", "200 true"])
+      assert.strictEqual(charges, 1)
+    }).pipe(Effect.scoped, Effect.provide(NodeHttpClient.layerUndici))
+  )
 })
 
 describe("an HttpApi", () => {
