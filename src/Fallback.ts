@@ -34,7 +34,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Fiber, Types } from "effect"
-import { tagOf } from "./internal/events.ts"
+import { labelOf } from "./internal/events.ts"
 import type { FallbackServed } from "./internal/events.ts"
 import { emitter } from "./internal/spanEvents.ts"
 import { StaleStore } from "./internal/stale.ts"
@@ -189,7 +189,7 @@ const answerWith = (
         // What a fallback inside of the failed effect served is not what will come out
         if (mark !== undefined) markAs(mark, "live", undefined)
         return Effect.map(f(error), (value) => {
-          announce(fiber, { name, source: "fallback", error: tagOf(error), age: undefined })
+          announce(fiber, { name, source: "fallback", error: labelOf(error), age: undefined })
           // A fallback of the other effect, if it was one that answered, has said where the value comes from
           if (mark?.source === "live") markAs(mark, "fallback", undefined)
           return value
@@ -368,7 +368,7 @@ const lastGood = <A extends Value, E, R, Self, Value>(
           const age = Duration.millis(ageMs)
           const mark = fiber.getRef(CurrentMark)
           if (mark !== undefined) markAs(mark, "stale", age)
-          announce(fiber, { name: tag.key, source: "stale", error: tagOf(error), age })
+          announce(fiber, { name: tag.key, source: "stale", error: labelOf(error), age })
           return Effect.succeed(value)
         }
       )

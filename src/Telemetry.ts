@@ -242,7 +242,7 @@ export const recorded = <A, E, R>(
  * | `resilience.fallbacks` | counter | `name`, `source`: stale, fallback |
  * | `resilience.chaos.injected` | counter | `policy`, `injection`: fault, latency, result, behavior |
  *
- * Attributes are low in cardinality: `error` is the error's `_tag`, and a key never shows. For that reason
+ * Attributes are low in cardinality: `error` is the error's `_tag`, with its reason where it says one, and a key never shows. For that reason
  * `resilience.budget.balance` leaves keyed budgets out. `resilience.circuit.circuits` counts the circuits that are *not*
  * closed, of those whose change was heard; it goes back to 0 when the layer is released.
  *

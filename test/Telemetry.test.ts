@@ -18,6 +18,7 @@ import {
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import * as Backoff from "../src/Backoff.ts"
+import * as Fallback from "../src/Fallback.ts"
 import * as Fault from "../src/Fault.ts"
 import * as Policy from "../src/Policy.ts"
 import { withResilience } from "../src/Policy.ts"
@@ -436,6 +437,46 @@ describe("Telemetry", () => {
         assert.deepStrictEqual(seen, [0, ...Array.from({ length: Telemetry.eventsCapacity }, (_, i) => i + 6)])
       }).pipe(Effect.provide(Telemetry.layer))
     )
+  })
+
+  describe("what an error is called", () => {
+    const reason = (more: object) => ({ _tag: "SqlError", message: "a secret", reason: more })
+    for (const [name, error] of [
+      ["SqlError(DeadlockError)", reason({ _tag: "DeadlockError", message: "a secret" })],
+      ["SqlError(StatusCodeError)", reason({ _tag: "StatusCodeError" })],
+      ["SqlError(503)", reason({ _tag: "StatusCodeError", response: { status: 503 } })],
+      ["SqlError(DecodeError)", reason({ _tag: "DecodeError", response: { status: 200 } })],
+      ["SqlError", reason({ kind: "DeadlockError" })],
+      ["SqlError", { _tag: "SqlError", reason: "a secret" }],
+      ["SqlError", { _tag: "SqlError", reason: null }],
+      ["TypeError", new TypeError("a secret")],
+      ["string", "a secret"]
+    ] as const) {
+      it.effect(`${name}, in all that is told of it`, () =>
+        Effect.gen(function* () {
+          const policy = Policy.make({
+            name: "p",
+            faults: Fault.all,
+            safety: "idempotent",
+            retry: Backoff.constant(0).pipe(Backoff.times(1))
+          })
+          const call = Effect.fail(error).pipe(withResilience(policy), Fallback.value("stale", { name: "f" }))
+          const [, events] = yield* Telemetry.recorded(call)
+          const told = events.flatMap((event) => ("error" in event ? [[event._tag, event.error]] : []))
+          assert.deepStrictEqual(told, [
+            ["AttemptFailed", name],
+            ["RetryScheduled", name],
+            ["AttemptFailed", name],
+            ["RetryDenied", name],
+            ["CallFailed", "RetryExhausted"],
+            ["FallbackServed", "RetryExhausted"]
+          ])
+          assert.notInclude(JSON.stringify(events), "secret")
+          const failed = events.find(({ _tag }) => _tag === "CallFailed") as Extract<Event, { _tag: "CallFailed" }>
+          assert.strictEqual(failed.lastError, name)
+        })
+      )
+    }
   })
 
   describe("layerMetrics", () => {

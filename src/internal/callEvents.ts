@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { Outcome } from "../Guard.ts"
 import type { Call } from "./engine.ts"
-import { tagOf, type AttemptKind, type Emit, type Event } from "./events.ts"
+import { labelOf, type AttemptKind, type Emit, type Event } from "./events.ts"
 import type { Failed } from "./outcome.ts"
 
 type OfCall<Tag> = Extract<Event, { readonly _tag: Tag; readonly policy: string }>
@@ -31,7 +31,7 @@ export const note = <Tag extends Event["_tag"]>(
 }
 
 export const errorTag = ({ error, outcome: { kind } }: Failed): string =>
-  kind === "defect" ? "Defect" : kind === "interrupted" ? "Interrupted" : tagOf(error)
+  kind === "defect" ? "Defect" : kind === "interrupted" ? "Interrupted" : labelOf(error)
 
 const sinceStart = (call: Call): Duration.Duration => Duration.millis(call.readNow() - call.startedMs)
 
@@ -39,8 +39,8 @@ export const noteFailure = (call: Call, cause: Cause.Cause<unknown>, lastError: 
   const has = (tag: string) => cause.reasons.some((reason) => reason._tag === tag)
   note(call, "CallFailed", {
     attempts: call.begun,
-    error: has("Die") ? "Defect" : !has("Fail") || has("Interrupt") ? "Interrupted" : tagOf(Cause.squash(cause)),
-    lastError: lastError === undefined ? undefined : tagOf(lastError),
+    error: has("Die") ? "Defect" : !has("Fail") || has("Interrupt") ? "Interrupted" : labelOf(Cause.squash(cause)),
+    lastError: lastError === undefined ? undefined : labelOf(lastError),
     elapsed: sinceStart(call)
   })
 }
@@ -80,7 +80,7 @@ export const noteEnd = (call: Call, exit: Exit.Exit<unknown, unknown>): void => 
   if (Exit.isFailure(exit)) return noteFailure(call, exit.cause, call.lastError)
   const attempts = call.begun
   const elapsed = sinceStart(call)
-  if (call.retries !== undefined) note(call, "CallRecovered", { attempts, error: tagOf(call.lastError), elapsed })
+  if (call.retries !== undefined) note(call, "CallRecovered", { attempts, error: labelOf(call.lastError), elapsed })
   note(call, "CallSucceeded", { attempts, elapsed })
 }
 

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Fiber, MutableRef } from "effect"
-import { tagOf, type Emit } from "./events.ts"
+import { labelOf, type Emit } from "./events.ts"
 import { nowMs } from "./time.ts"
 
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
@@ -124,6 +124,6 @@ const note = (
 ): void => {
   if (emit === undefined) return
   const at = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-  const error = "error" in more ? tagOf(more.error) : undefined
+  const error = "error" in more ? labelOf(more.error) : undefined
   emit({ _tag: "ChaosInjected", at, policy, key, attempt, injection, error, delay: more.delay })
 }

@@ -40,7 +40,7 @@ import {
 } from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
-import { reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
+import { labelOf, reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
 import { evaluated } from "./evaluated.ts"
 import { hedged } from "./hedging.ts"
 import type { History } from "./history.ts"
@@ -468,7 +468,7 @@ export class Call extends Permits implements Frame {
     )
     if (this.emit !== undefined) {
       const { attempts: attempt, deniedBy, lastError } = error
-      note(this, "RetryDenied", { attempt, reason, error: tagOf(lastError), deniedBy })
+      note(this, "RetryDenied", { attempt, reason, error: labelOf(lastError), deniedBy })
     }
     return this.giveUp(Cause.fail(error), failed.error)
   }

@@ -51,7 +51,7 @@ export interface AttemptFailed extends OfCall {
   readonly kind: AttemptKind
   /** How the classifier saw it. */
   readonly outcome: "transient" | "throttled" | "permanent" | "unrecognised" | "timeout" | "defect" | "interrupted"
-  /** The error's `_tag`; never its message. */
+  /** The error's `_tag`, with its reason where it says one: `SqlError(DeadlockError)`, `HttpClientError(503)`; never its message. */
   readonly error: string
   readonly elapsed: Duration.Duration
 }
@@ -198,7 +198,7 @@ export interface FallbackServed extends Base {
   readonly _tag: "FallbackServed"
   readonly name: string
   readonly source: "stale" | "fallback"
-  /** The `_tag` of the error that was answered. */
+  /** The error that was answered: see {@link AttemptFailed}. */
   readonly error: string
   /** The age of a stale value. */
   readonly age: Duration.Duration | undefined
@@ -241,7 +241,7 @@ export interface ChaosInjected extends OfCall {
   readonly _tag: "ChaosInjected"
   readonly attempt: number
   readonly injection: "fault" | "latency" | "result" | "behavior"
-  /** The `_tag` of the error, if it is a fault. */
+  /** The error, if it is a fault: see {@link AttemptFailed}. */
   readonly error: string | undefined
   /** How much later the attempt begins, if it is latency. */
   readonly delay: Duration.Duration | undefined
@@ -288,6 +288,23 @@ export const tagOf = (error: unknown): string => {
   if (typeof error !== "object" || error === null) return typeof error
   if ("_tag" in error && typeof error._tag === "string") return error._tag
   return error.constructor?.name ?? "Object"
+}
+
+/**
+ * What an error is called where it is told of. Effect's own errors of the outside world have one `_tag` for all, and a tagged `reason`; of a
+ * status that is an error, its number says more.
+ */
+export const labelOf = (error: unknown): string => {
+  const tag = tagOf(error)
+  const { reason } = Object(error) as { readonly reason?: Reason }
+  if (typeof reason?._tag !== "string") return tag
+  const status = reason._tag === "StatusCodeError" ? reason.response?.status : undefined
+  return `${tag}(${status ?? reason._tag})`
+}
+
+interface Reason {
+  readonly _tag?: unknown
+  readonly response?: { readonly status?: number } | undefined
 }
 
 /** Why a guard refused, in a word of low cardinality: the rejection's `reason` or `state`, else its `_tag`. */
