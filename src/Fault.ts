@@ -7,10 +7,11 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import * as Cause from "effect/Cause"
+import type { SayOf, Sorted, Vocabulary } from "./internal/faultSplit.ts"
 import { verdictOf, verdictSymbol } from "./internal/marker.ts"
-import { isUnavailable, type Unavailable } from "./internal/unavailable.ts"
+import { isUnavailable } from "./internal/unavailable.ts"
 
 /**
  * - `transient`: it may well work next time
@@ -257,7 +258,7 @@ export const byTag =
  */
 export const tags = <const L extends TagLists>(
   lists: L & { readonly [K in Exclude<keyof L, keyof TagLists>]: never }
-): TagClassifierOf<L, RetriedIn<L>, FinalIn<L>> => {
+): TagClassifier<Sorted<L>["retried"], Sorted<L>["final"], Sorted<L>["perhaps"]> => {
   const kinds = new Map<unknown, Kind>()
   for (const kind of ["permanent", "throttled", "transient"] as const) {
     for (const tag of lists[kind] ?? []) kinds.set(tag, kind)
@@ -342,121 +343,6 @@ export const auto: AutoClassifier = classifier((error) => {
 export const orElse = <A extends Classifier, B extends Classifier>(first: A, second: B): OrElseClassifier<A, B> =>
   classifier((error) => first.classify(error) ?? second.classify(error))
 
-// ---------------------------------------------------------------------------------------------------------------------
-// The split, in the types. Each member of E falls on one side, or on both where only the running program can tell.
-// ---------------------------------------------------------------------------------------------------------------------
-
-// Lists of tags. A list counts for sure only as a tuple of single literals: any other, and one that may be absent, is known to
-// the running program alone.
-
-type Single<T> = {} extends { readonly [K in T & string]: 1 }
-  ? never
-  : [T] extends [(T extends unknown ? (_: T) => void : never) extends (_: infer I) => void ? I : never]
-    ? T
-    : never
-
-type SureOf<List> = [List] extends [readonly [infer H, ...infer Rest]] ? Single<H> | SureOf<Rest> : never
-
-type SureIn<L, K extends keyof TagLists> = L extends { readonly [k in K]: infer List } ? SureOf<List> : never
-
-type NamedIn<L, K extends keyof TagLists> = K extends keyof L
-  ? L[K] extends infer List
-    ? List extends ReadonlyArray<infer T extends string>
-      ? T
-      : never
-    : never
-  : never
-
-type RetriedIn<L> = SureIn<L, "transient"> | SureIn<L, "throttled">
-
-type FinalIn<L> = Exclude<SureIn<L, "permanent">, NamedIn<L, "transient" | "throttled">>
-
-type TagClassifierOf<L, Retried extends string, Final extends string> = TagClassifier<
-  Retried,
-  Final,
-  Exclude<NamedIn<L, keyof TagLists>, Retried | Final>
->
-
-/** Of what a classifier can say of one member: "retried", "final" (permanent) or "unknown" (unrecognised). */
-type Say = "retried" | "final" | "unknown"
-
-type SayKind<K> = K extends "permanent" ? "final" : "retried"
-
-type CaseKind<V> = V extends Kind
-  ? V
-  : V extends (...args: never) => infer R
-    ? R extends Verdict<infer K>
-      ? K
-      : never
-    : never
-
-/** Is tag type `X` (a literal, a union, or string) in the set `S`? "yes", "no", or both. */
-type TagIn<X, S> = [X] extends [S] ? "yes" : [X & S] extends [never] ? "no" : "yes" | "no"
-
-type SayTags<M, Retried, Final, Perhaps> = M extends { readonly _tag: infer X }
-  ? | (TagIn<X, Retried> extends infer A ? (A extends "yes" ? "retried" : never) : never)
-    | (TagIn<X, Final> extends infer A ? (A extends "yes" ? "final" : never) : never)
-    | (TagIn<X, Retried | Final> extends infer A ? (A extends "no" ? "unknown" : never) : never)
-    | ([X & Perhaps] extends [never] ? never : Say)
-  : unknown extends M
-    ? Say
-    : "unknown"
-
-type SayCases<M, C> = M extends { readonly _tag: infer X }
-  ? | { [T in keyof C]: [X & T] extends [never] ? never : SayKind<CaseKind<C[T]>> }[keyof C]
-    | (TagIn<X, keyof C> extends infer A ? (A extends "no" ? "unknown" : never) : never)
-    // cases with an index signature: which ones there are, only the running program knows
-    | (string extends keyof C ? "unknown" : never)
-  : unknown extends M
-    ? Say
-    : "unknown"
-
-type SayRefinement<M, T, K> = [M] extends [T] ? SayKind<K> : T extends M ? SayKind<K> | "unknown" : "unknown"
-
-type SayAuto<M> = unknown extends M
-  ? Say
-  : typeof verdictSymbol extends keyof M
-    ? | (unknown extends M[typeof verdictSymbol] ? Say : SayOwn<M[typeof verdictSymbol]>)
-      | (undefined extends M[typeof verdictSymbol] ? SayFlag<M> : never)
-    : SayFlag<M>
-
-type SayOwn<V> = V extends Verdict<infer K> ? SayKind<K> : never
-
-type SayFlag<M> = M extends Cause.TimeoutError
-  ? "retried"
-  : "isRetryable" extends keyof M
-    ? (true extends M["isRetryable"] ? "retried" : never) | (M["isRetryable"] extends true ? never : "unknown")
-    : "unknown"
-
-type SayAll<M> = Unavailable extends M
-  ? "retried" | "unknown"
-  : M extends Unavailable
-    ? M extends { readonly _tag: "AttemptTimeout" }
-      ? "retried"
-      : "unknown"
-    : "retried"
-
-type SayOrElse<M, A, B> = SayOf<A, M> extends infer S ? (S extends "unknown" ? SayOf<B, M> : S) : never
-
-type SayOf<C, M> = C extends { readonly "~effect-resilience/Classifier": infer I }
-  ? I extends { readonly _: "tags"; readonly retried: infer R; readonly final: infer F; readonly perhaps: infer P }
-    ? SayTags<M, R, F, P>
-    : I extends { readonly _: "cases"; readonly cases: infer Cs }
-      ? SayCases<M, Cs>
-      : I extends { readonly _: "refinement"; readonly type: infer T; readonly kind: infer K }
-        ? SayRefinement<M, T, K>
-        : I extends { readonly _: "function"; readonly kind: infer K }
-          ? SayKind<K> | "unknown"
-          : I extends { readonly _: "orElse"; readonly first: infer A; readonly second: infer B }
-            ? SayOrElse<M, A, B>
-            : I extends { readonly _: "all" }
-              ? SayAll<M>
-              : I extends { readonly _: "auto" }
-                ? SayAuto<M>
-                : // a classifier known only as such
-                  Say
-  : SayAuto<M>
-
 /**
  * The members of `E` that a policy with classifier `C` may retry. `undefined` for `C` stands for {@link auto}.
  *
@@ -479,22 +365,4 @@ export type Permanent<C, E> = E extends infer M ? ([SayOf<C, M>] extends ["retri
  * @since 0.1.0
  * @category type-level
  */
-export type CanRetry<C> = C extends { readonly "~effect-resilience/Classifier": infer I }
-  ? I extends { readonly _: "tags"; readonly retried: infer R; readonly perhaps: infer P }
-    ? [R | P] extends [never]
-      ? false
-      : true
-    : I extends { readonly _: "cases"; readonly cases: infer Cs }
-      ? "retried" extends SayKind<CaseKind<Cs[keyof Cs]>>
-        ? true
-        : false
-      : I extends { readonly _: "refinement"; readonly kind: infer K }
-        ? "retried" extends SayKind<K>
-          ? true
-          : false
-        : I extends { readonly _: "orElse"; readonly first: infer A; readonly second: infer B }
-          ? true extends CanRetry<A> | CanRetry<B>
-            ? true
-            : false
-          : true
-  : true
+export type CanRetry<C> = C extends infer X ? ("retried" extends Vocabulary<X> ? true : false) : never

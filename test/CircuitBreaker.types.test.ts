@@ -1,60 +1,21 @@
-// Compiled by tsc; what must not compile is marked.
+// Compiled by tsc; what must not compile is marked. What all guards have in common: test/guards.test.ts.
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Config, Duration, Effect, Layer, Schedule, Stream } from "effect"
-import type { Context } from "effect"
 import type { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import * as EffectCircuitBreaker from "../src/EffectCircuitBreaker.ts"
-import * as Fault from "../src/Fault.ts"
-import type * as Guard from "../src/Guard.ts"
 
 const trip = CircuitBreaker.consecutiveFailures(5)
-declare const maybe: CircuitBreaker.KeysOptions | undefined
-declare const self: Effect.Effect<number, "down", "Db">
 
 class Plain extends CircuitBreaker.Service<Plain>()("app/Plain", { trip }) {}
 class Keyed extends CircuitBreaker.Service<Keyed>()("app/Keyed", { trip, keys: { max: 10, idleTimeToLive: 1000 } }) {}
 
 // never called: it is here to be compiled
 const types = () => {
-  class Maybe extends CircuitBreaker.Service<Maybe>()("app/Maybe", { trip, keys: maybe }) {}
-  class Undefined extends CircuitBreaker.Service<Undefined>()("app/Undefined", { trip, keys: undefined }) {}
-
-  // a service declared with keys is keyed in its type
-  expectTypeOf(Plain.keyed).toEqualTypeOf<false>()
-  expectTypeOf(Undefined.keyed).toEqualTypeOf<false>()
-  expectTypeOf(Keyed.keyed).toEqualTypeOf<true>()
-  expectTypeOf(Maybe.keyed).toEqualTypeOf<boolean>()
-  expectTypeOf(Plain.key).toEqualTypeOf<"app/Plain">()
-
-  // it is a guard
-  expectTypeOf(Keyed).toExtend<Context.Key<Keyed, Guard.Guard<CircuitBreaker.CircuitOpen>>>()
-
-  // what comes out
-  type Out = Effect.Effect<number, "down" | CircuitBreaker.CircuitOpen, "Db" | Plain>
-  expectTypeOf(Plain.protect(self)).toEqualTypeOf<Out>()
-  expectTypeOf(self.pipe(Plain.protect())).toEqualTypeOf<Out>()
-  expectTypeOf(self.pipe(Plain.protect({ faults: Fault.all }))).toEqualTypeOf<Out>()
-  expectTypeOf(Plain.protect(self, { faults: Fault.all, key: "ignored" })).toEqualTypeOf<Out>()
-  expectTypeOf(Keyed.protect(self, { key: "a" })).toEqualTypeOf<
-    Effect.Effect<number, "down" | CircuitBreaker.CircuitOpen, "Db" | Keyed>
-  >()
-  Maybe.protect(self)
-  Maybe.protect(self, { key: "a" })
-  // @ts-expect-error a keyed breaker must be told its key
-  Keyed.protect(self)
-  // @ts-expect-error a keyed breaker must be told its key
-  Keyed.protect({ faults: Fault.all })
   // @ts-expect-error a keyed breaker must be told its key
   Keyed.state()
-  // @ts-expect-error a keyed breaker must be told its key
-  Keyed.snapshot()
-  // @ts-expect-error
-  Plain.protect(self, { fault: Fault.all })
-
   expectTypeOf(Keyed.state("a")).toEqualTypeOf<Effect.Effect<CircuitBreaker.State, never, Keyed>>()
   expectTypeOf(Plain.state()).toEqualTypeOf<Effect.Effect<CircuitBreaker.State, never, Plain>>()
-  expectTypeOf(Plain.snapshots).toEqualTypeOf<Effect.Effect<ReadonlyArray<CircuitBreaker.Snapshot>, never, Plain>>()
   expectTypeOf(Plain.changes).toEqualTypeOf<Stream.Stream<CircuitBreaker.Transition, never, Plain>>()
   expectTypeOf(Plain.open({ for: "1 second" })).toEqualTypeOf<Effect.Effect<void, never, Plain>>()
   Keyed.open("a", { for: Duration.seconds(1) })
@@ -63,18 +24,10 @@ const types = () => {
   Plain.open({ during: "1 second" })
 
   // layers
-  expectTypeOf(Plain.layer).toEqualTypeOf<Layer.Layer<Plain>>()
-  expectTypeOf(Plain.layerWith({ openFor: Schedule.exponential("1 second") })).toEqualTypeOf<Layer.Layer<Plain>>()
-  expectTypeOf(Plain.layerConfig({ openFor: Config.Duration("X") })).toEqualTypeOf<
-    Layer.Layer<Plain, Config.ConfigError>
-  >()
+  Plain.layerWith({ openFor: Schedule.exponential("1 second") })
+  Plain.layerConfig({ openFor: Config.Duration("X") })
   Plain.layerConfig({ trip: Config.succeed(trip), halfOpen: { probes: Config.Int("PROBES") } })
   Plain.layerConfig(Config.succeed({ retryAfterCeiling: "1 minute" }))
-  Keyed.layerWith({ keys: { max: 5 } })
-  Keyed.layerConfig({ keys: { max: Config.Int("MAX") } })
-  Plain.layerWith({ keys: undefined })
-  // @ts-expect-error its callers would not say a key
-  Plain.layerWith({ keys: { max: 5 } })
   // @ts-expect-error
   Plain.layerWith({ openTime: "1 second" })
   // @ts-expect-error
@@ -97,8 +50,6 @@ const types = () => {
   CircuitBreaker.Service()("x", { trip, openfor: "1 second" })
   // @ts-expect-error
   CircuitBreaker.Service()("x", { trip, halfOpen: { permits: 1 } })
-  // @ts-expect-error
-  CircuitBreaker.Service()("x", { trip, keys: { max: 1, ttl: 5 } })
   // @ts-expect-error
   CircuitBreaker.Service()("x", { trip, count: { throttled: "ok" } })
   // @ts-expect-error
