@@ -204,6 +204,8 @@ describe("tests mirror src", () => {
     "http/grammar": "test/http/retryAfter.test.ts",
     "http/idempotencyKey": "test/http/idempotency.test.ts",
     "http/idempotencyStore": "test/http/idempotency.test.ts",
+    "ai/malformedOutput": "test/ai/revise.test.ts",
+    "http/idempotencyStoreError": "test/http/idempotency.test.ts",
     "http/index": "test/http/classify.test.ts",
     "http/middleware": "test/http/deadlineMiddleware.test.ts",
     "http/problem": "test/http/toResponse.test.ts",

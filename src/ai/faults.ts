@@ -3,7 +3,7 @@ import { isAiError } from "effect/ai/AiError"
 import type { AiError } from "effect/ai/AiError"
 import * as Fault from "../Fault.ts"
 import { wallNowMs } from "../internal/time.ts"
-import { MalformedOutput } from "./revise.ts"
+import { MalformedOutput } from "./malformedOutput.ts"
 import { verdictOf } from "./verdict.ts"
 
 const isKnown = (error: unknown): error is AiError => isAiError(error) && verdictOf(error, wallNowMs()) !== undefined

@@ -69,6 +69,7 @@
  */
 export { failsOver } from "./failsOver.ts"
 export { faults } from "./faults.ts"
+export { MalformedOutput, type Malformation } from "./malformedOutput.ts"
 export { patience } from "./patience.ts"
-export { MalformedOutput, revise, type Malformation } from "./revise.ts"
+export { revise } from "./revise.ts"
 export { untilFirstPart, type StreamError } from "./untilFirstPart.ts"

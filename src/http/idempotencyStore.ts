@@ -5,15 +5,16 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Duration } from "effect"
 import { monotonicMs } from "../internal/time.ts"
-import { UnavailableTypeId } from "../internal/unavailable.ts"
 import * as validate from "../internal/validate.ts"
 import { Ledger } from "./idempotencyLedger.ts"
+import { IdempotencyStoreError } from "./idempotencyStoreError.ts"
 import type { StoredResponse } from "./storedResponse.ts"
+
+export { IdempotencyStoreError } from "./idempotencyStoreError.ts"
 
 /**
  * What a store knows of a key:
@@ -51,25 +52,6 @@ export interface Store {
     response: StoredResponse | undefined
   ) => Effect.Effect<void, IdempotencyStoreError>
   readonly release: (key: string, claim: string) => Effect.Effect<void, IdempotencyStoreError>
-}
-
-/**
- * A store did not answer, or has no room: the request was not begun.
- *
- * @since 0.1.0
- * @category errors
- */
-export class IdempotencyStoreError extends Data.TaggedError("IdempotencyStoreError")<{
-  readonly operation: "begin" | "complete" | "release"
-  readonly cause: unknown
-}> {
-  get [UnavailableTypeId](): UnavailableTypeId {
-    return UnavailableTypeId
-  }
-
-  override get message(): string {
-    return `the store of idempotency keys failed to ${this.operation} a request: ${String(this.cause)}`
-  }
 }
 
 /**

@@ -1,4 +1,4 @@
-// The codecs. `index.ts` exports them.
+// The codecs of the errors of policies, deadlines and options. `index.ts` exports them.
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { InvalidOption as InvalidOptionError } from "../InvalidOption.ts"
@@ -41,7 +41,7 @@ export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutE
 )
 
 // An error of which only `unknown` is known. This library's own stay what they are.
-const Unknown = Schema.Union([
+export const Unknown = Schema.Union([
   AttemptTimeout,
   BulkheadFull,
   CircuitOpen,
@@ -51,7 +51,7 @@ const Unknown = Schema.Union([
   Schema.Defect()
 ])
 
-type UnknownEncoded = Schema.Json | AttemptTimeoutEncoded | RejectionEncoded
+export type UnknownEncoded = Schema.Json | AttemptTimeoutEncoded | RejectionEncoded
 
 /**
  * @since 0.1.0

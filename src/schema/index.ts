@@ -15,14 +15,27 @@
  * const decode = Schema.decodeUnknownEffect(Failure)
  * ```
  *
- * What is lost on the way: stack traces, the annotations of causes, and the class of errors for which no codec is at hand
- * (`RetryExhausted.rejection`, `DeadlineExceeded.lastError`, defects): those of this library stay what they are, any other
- * comes back as a plain `Error` with its name and message.
+ * An error that holds one of yours or of Effect's has a codec that takes the codec of that one: {@link RetryExhausted},
+ * {@link CommitUnknown} and {@link MalformedOutput}.
  *
- * Importing this module pulls in Effect's `Schema`. The rest of the library does not need it.
+ * What is lost on the way: stack traces, the annotations of causes, and the class of errors for which no codec is at hand
+ * (`RetryExhausted.rejection`, `DeadlineExceeded.lastError`, `IdempotencyStoreError.cause`, defects). Of these, save for defects,
+ * {@link AttemptTimeout} and what guards refuse with stay what they are; any other error comes back as a plain `Error` with its
+ * name and message.
+ *
+ * Importing this module pulls in Effect's `Schema`, but nothing of `effect/http`, `effect/sql` or `effect/ai` for the sake of the
+ * adapters' errors. The rest of the library does not need it.
  *
  * @since 0.1.0
  */
+export {
+  CommitUnknown,
+  IdempotencyStoreError,
+  MalformedOutput,
+  type CommitUnknownEncoded,
+  type IdempotencyStoreErrorEncoded,
+  type MalformedOutputEncoded
+} from "./adapters.ts"
 export {
   AttemptTimeout,
   DeadlineExceeded,
