@@ -233,6 +233,42 @@ describe("which outcome wins", () => {
 })
 
 describe("limits", () => {
+  it.effect("the time of a hedge that waits for admission begins when it runs, like that of any attempt", () =>
+    Effect.gen(function* () {
+      // the first attempt is let in at once, and the hedge after 300 ms
+      class Queue extends Guard.Service<Queue, never>()("test/Queue", {
+        name: "test/Queue",
+        phase: "concurrency",
+        admit: ({ kind }) => {
+          const free = Guard.admitted({ settle: () => {} })
+          return kind === "hedge" ? Guard.pending(Effect.as(Effect.sleep(300), free)) : free
+        }
+      }) {}
+      const policy = Policy.make({ ...base, guards: [Queue], attemptTimeout: 1_000 })
+      const it = scenario(net(1_200), net(1_200))
+      const { at } = yield* timed(it.effect.pipe(withResilience(policy), Effect.provide(Queue.layer)))
+      assert.deepStrictEqual(
+        it.started.map(({ at }) => at),
+        [0, 400]
+      )
+      assert.deepStrictEqual(
+        it.interrupted.map(({ at }) => at),
+        [1_005, 1_405]
+      )
+      assert.strictEqual(at, 1_405)
+
+      // but the deadline is that of the call
+      const late = scenario(net(2_000), net(2_000))
+      const until = Policy.extend(policy, { name: "until", deadline: 1_200 })
+      const { exit } = yield* timed(late.effect.pipe(withResilience(until), Effect.provide(Queue.layer)))
+      assert.strictEqual(errorOf(exit)._tag, "DeadlineExceeded")
+      assert.deepStrictEqual(
+        late.interrupted.map(({ at }) => at - late.started[0]!.at),
+        [1_005, 1_205]
+      )
+    })
+  )
+
   it.effect("each attempt has its own timeout", () =>
     Effect.gen(function* () {
       const policy = Policy.extend(hedged, { name: "timed", attemptTimeout: 150 })

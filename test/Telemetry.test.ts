@@ -479,6 +479,29 @@ describe("Telemetry", () => {
     }
   })
 
+  it.effect("an error that cannot be read changes nothing of what happens", () => {
+    const evil = Object.defineProperty({ _tag: "Evil" }, "reason", {
+      get: () => {
+        throw new Error("no")
+      }
+    })
+    return Effect.gen(function* () {
+      const policy = Policy.make({
+        name: "p",
+        faults: Fault.all,
+        safety: "idempotent",
+        retry: Backoff.constant(0),
+        deadline: "1 minute"
+      })
+      let runs = 0
+      const flaky = Effect.suspend(() => (++runs < 3 ? Effect.fail(evil) : Effect.succeed("ok")))
+      const [exit, events] = yield* Telemetry.recorded(Effect.withSpan(withResilience(flaky, policy), "s"))
+      assert.deepStrictEqual(exit, Exit.succeed("ok"))
+      assert.include(JSON.stringify(events), '"Evil"')
+      assert.strictEqual(yield* Fallback.value(Effect.fail(evil), 7, { on: ["Evil"] }), 7)
+    })
+  })
+
   describe("layerMetrics", () => {
     it.effect("counts and times everything under the documented names", () =>
       Effect.gen(function* () {

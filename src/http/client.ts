@@ -6,15 +6,16 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
-import { HttpClientError, isHttpClientError, StatusCodeError } from "effect/http/HttpClientError"
+import { HttpClientError, StatusCodeError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import type { Fiber } from "effect"
 import * as Deadline from "../Deadline.ts"
 import { currentFrame, type Frame } from "../internal/currentCall.ts"
 import { run } from "../internal/engine.ts"
-import { tagOf } from "../internal/events.ts"
+import { tagOf, whyOf } from "../internal/events.ts"
 import type { CallOptions, Plan } from "../internal/plan.ts"
 import { planOf } from "../internal/policy.ts"
 import type * as Types from "../internal/policyTypes.ts"
@@ -22,7 +23,7 @@ import { monotonicMs } from "../internal/time.ts"
 import { invalid, name } from "../internal/validate.ts"
 import { held, inMemory } from "./body.ts"
 import { faults } from "./classify.ts"
-import { canReplay, isIdempotentMethod, originOf } from "./request.ts"
+import { canReplay, isIdempotentMethod, origins } from "./request.ts"
 
 type Request = HttpClientRequest.HttpClientRequest
 
@@ -165,7 +166,7 @@ const settingsOf = (policy: unknown, options: Options = {}): Settings => {
     plain: { ...classified, keyed: false, mint: undefined },
     repeats: given.repeatable,
     isFailure: options.isFailure ?? isError,
-    key: options.key ?? originOf,
+    key: options.key ?? origins(),
     codec: deadline === false ? undefined : deadline,
     attemptHeader: attemptHeader === false ? undefined : name("Http.resilient: attemptHeader", attemptHeader),
     isBare: idempotencyKey === "bare",
@@ -183,60 +184,67 @@ const wrap =
     )
 
 const call = (settings: Settings, client: Client, request: Request) => {
-  const { isKeyed, options } = safetyOf(settings, request)
+  const { isKeyed, resend, unsafe } = safetyOf(settings, request)
   const plan = isKeyed ? settings.minting! : settings.plain
   const attempt = Effect.withFiber((fiber) => {
-    const sent = HttpClientRequest.setHeaders(request, headersOf(settings, request, fiber, isKeyed))
+    const frame = currentFrame(fiber)
+    const sent = HttpClientRequest.updateHeaders(request, (headers) =>
+      frame === undefined ? headers : headersOf(settings, headers, fiber, frame, isKeyed)
+    )
     const answered = Effect.flatMap(client.postprocess(Effect.succeed(sent)), (response) => judge(settings, response))
-    return annotated(answered, currentFrame(fiber))
+    return annotated(answered, frame)
   })
-  return run(plan, { ...options, key: settings.key(request) }, attempt)
+  return run(plan, { key: settings.key(request), resend, unsafe }, attempt)
 }
 
 /** An empty one tells no two requests apart. */
-const hasKey = ({ headers }: Request): boolean => !/^\s*("\s*")?\s*$/.test(headers[keyHeader] ?? "")
+const hasKey = ({ headers }: Request): boolean => !/^("\s*")?$/.test((headers[keyHeader] ?? "").trim())
+
+interface Safety extends Pick<CallOptions, "resend" | "unsafe"> {
+  /** Whether the policy mints a key for it. */
+  readonly isKeyed: boolean
+}
 
 /** Whether, and when, this request may be sent again. */
-const safetyOf = (settings: Settings, request: Request): { isKeyed: boolean; options: CallOptions } => {
+const safetyOf = (settings: Settings, request: Request): Safety => {
   const replay = canReplay(request.body)
-  if (!replay.replayable) return { isKeyed: false, options: { resend: "never", unsafe: replay.reason } }
+  if (!replay.replayable) return { isKeyed: false, resend: "never", unsafe: replay.reason }
   if (isIdempotentMethod(request.method) || hasKey(request)) {
-    return { isKeyed: false, options: settings.repeats ? { resend: "always" } : { resend: "unprocessed" } }
+    return { isKeyed: false, resend: settings.repeats ? "always" : "unprocessed" }
   }
-  if (settings.minting !== undefined) return { isKeyed: true, options: { resend: "always" } }
+  if (settings.minting !== undefined) return { isKeyed: true, resend: "always" }
   return {
     isKeyed: false,
-    options: {
-      resend: "unprocessed",
-      unsafe: `the dependency may have acted, and ${request.method} has no idempotency key`
-    }
+    resend: "unprocessed",
+    unsafe: `the dependency may have acted, and ${request.method} has no idempotency key`
   }
 }
 
+/** The headers of the request, and what this attempt says. */
 const headersOf = (
   { attemptHeader, codec, isBare }: Settings,
-  request: Request,
+  headers: Headers.Headers,
   fiber: Fiber.Fiber<unknown, unknown>,
+  frame: Frame,
   isKeyed: boolean
-): Record<string, string> => {
-  const headers: Record<string, string> = {}
-  const frame = currentFrame(fiber)
-  if (frame === undefined) return headers
-  if (attemptHeader !== undefined) headers[attemptHeader] = String(frame.attempt)
-  if (isKeyed) headers[keyHeader] = isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!)
-  if (codec !== undefined && !(codec.header in request.headers)) {
-    const clock = fiber.getRef(Clock.Clock)
-    const left = timeLeft(frame, monotonicMs(clock))
-    if (left !== undefined) headers[codec.header] = codec.encode(left, clock.currentTimeMillisUnsafe())
-  }
-  return headers
+): Headers.Headers => {
+  const hasDeadline = codec === undefined || codec.header.toLowerCase() in headers
+  if (attemptHeader !== undefined) headers = Headers.set(headers, attemptHeader, String(frame.attempt))
+  if (isKeyed) headers = Headers.set(headers, keyHeader, isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!))
+  if (hasDeadline) return headers
+  const clock = fiber.getRef(Clock.Clock)
+  const left = timeLeft(frame, monotonicMs(clock))
+  if (left === undefined) return headers
+  return Headers.set(headers, codec.header, codec.encode(left, clock.currentTimeMillisUnsafe()))
 }
 
 /** A String of structured fields (RFC 9651). */
 const quoted = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`
 
-const timeLeft = ({ attemptEnds = Infinity, deadline }: Frame, now: number): Duration.Duration | undefined => {
-  const end = Math.min(attemptEnds, deadline?.at ?? Infinity)
+const timeLeft = ({ attemptEnds, deadline }: Frame, now: number): Duration.Duration | undefined => {
+  // who still runs when an attempt around should have ended, is not interrupted with it
+  const cut = attemptEnds === undefined || attemptEnds <= now ? Infinity : attemptEnds
+  const end = Math.min(cut, deadline?.at ?? Infinity)
   return end === Infinity ? undefined : Duration.millis(Math.max(0, end - now))
 }
 
@@ -266,13 +274,6 @@ const annotated = <A, E, R>(self: Effect.Effect<A, E, R>, frame: Frame | undefin
     // as OpenTelemetry calls it
     "http.request.resend_count": frame.attempt - 1,
     "resilience.attempt.kind": frame.kind,
-    ...(lastError === undefined ? undefined : { "resilience.reason": reasonOf(lastError) })
+    ...(lastError === undefined ? undefined : { "resilience.reason": whyOf(lastError) ?? tagOf(lastError) })
   })
-}
-
-/** Why it is sent again: the status, as OpenTelemetry's `error.type` has it, or what else went wrong. */
-const reasonOf = (error: unknown): string => {
-  if (!isHttpClientError(error)) return tagOf(error)
-  const { reason } = error
-  return reason._tag === "StatusCodeError" ? String(reason.response.status) : reason._tag
 }

@@ -25,6 +25,7 @@ import { problem } from "./problem.ts"
 import type { Problem } from "./problem.ts"
 import { rereadRequest } from "./rereadRequest.ts"
 import { replay, take } from "./storedResponse.ts"
+import type { StoredResponse } from "./storedResponse.ts"
 import { responseToCause, toResponse } from "./toResponse.ts"
 
 /**
@@ -253,17 +254,26 @@ class Once {
   #settle<E>(claim: string, exit: Exit.Exit<HttpServerResponse, E>): Effect.Effect<HttpServerResponse, E, Scope.Scope> {
     const release = reported(this.#store.release(this.#key, claim))
     if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.andThen(release, exit)
-    return Effect.flatMap(Exit.isSuccess(exit) ? exit : responseToCause(exit.cause), (response) => {
-      if (!this.#isFinal(response)) return Effect.andThen(release, exit)
-      return Effect.flatMap(Effect.orDie(take(response, this.#maxBodyBytes)), (taken) =>
-        Effect.andThen(
-          reported(this.#store.complete(this.#key, claim, taken.stored)),
+    const complete = (response: StoredResponse | undefined) =>
+      reported(this.#store.complete(this.#key, claim, response))
+    const taken = Effect.flatMap(Exit.isSuccess(exit) ? exit : responseToCause(exit.cause), (response) =>
+      this.#isFinal(response)
+        ? Effect.map(Effect.orDie(take(response, this.#maxBodyBytes)), (taken) => ({ ...taken, given: response }))
+        : Effect.undefined
+    )
+    return Effect.matchCauseEffect(taken, {
+      // else the key would be in progress for ever
+      onFailure: (cause) => Effect.andThen(complete(undefined), Effect.failCause(cause)),
+      onSuccess: (taken) => {
+        if (taken === undefined) return Effect.andThen(release, exit)
+        return Effect.andThen(
+          complete(taken.stored),
           Exit.isSuccess(exit)
             ? Effect.succeed(taken.response)
             : // the failure stays to be seen, and what it is answered with is what was kept
-              Effect.failCause(Cause.fromReasons([...exit.cause.reasons, ...Cause.die(response).reasons]))
+              Effect.failCause(Cause.fromReasons([...exit.cause.reasons, ...Cause.die(taken.given).reasons]))
         )
-      )
+      }
     })
   }
 }

@@ -82,3 +82,32 @@ export const originOf = (request: HttpClientRequest): string =>
     // the origin of a scheme that the URL standard does not know is "null"
     onSome: (url) => (url.origin === "null" ? `${url.protocol}//${url.host}` : url.origin)
   })
+
+const originsKept = 1_000
+
+/** {@link originOf}, which remembers the origins it has seen: to parse a URL costs more than all the rest of a call. */
+export const origins = (): ((request: HttpClientRequest) => string) => {
+  const seen = new Map<string, string>()
+  return (request) => {
+    const start = schemeAndAuthority(request.url)
+    const known = seen.get(start)
+    if (known !== undefined) return known
+    const origin = originOf(request)
+    if (start === "") return origin
+    if (seen.size === originsKept) seen.clear()
+    seen.set(start, origin)
+    return origin
+  }
+}
+
+/** All that the origin of an absolute URL depends on; "" of any other. Without a regular expression, which would cost as much again. */
+const schemeAndAuthority = (url: string): string => {
+  const scheme = url.startsWith("https://") ? 8 : url.startsWith("http://") ? 7 : 0
+  if (scheme === 0) return ""
+  let end = scheme
+  while (end < url.length && !endsAuthority(url.charCodeAt(end))) end++
+  return url.slice(0, end)
+}
+
+/** Whether it is one of `/`, `?`, `#` and `\\`. */
+const endsAuthority = (code: number): boolean => code === 47 || code === 63 || code === 35 || code === 92

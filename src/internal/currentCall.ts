@@ -30,7 +30,7 @@ export interface Frame {
   /** The attempts that failed before, if any did. */
   readonly history: History | undefined
   readonly deadline: DeadlineInForce | undefined
-  /** When the attempt in progress is cut, by a timeout of its own or of an attempt around: monotonic milliseconds of the Clock. */
+  /** When the attempt in progress, if one is, should be cut by a timeout of its own or of an attempt around: monotonic milliseconds. */
   readonly attemptEnds: number | undefined
   readonly idempotencyKey: string | undefined
   /** How much the call matters; undefined outside of all calls. */

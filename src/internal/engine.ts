@@ -147,7 +147,7 @@ export class Call extends Permits implements Frame {
     this.options = options
     this.self = self
     this.fiber = fiber
-    const around = (this.around = surroundings(plan, fiber.context))
+    const around = (this.around = surroundings(plan, fiber))
     this.parent = innermostLive(around.frame)
     this.startedMs = this.now = monotonicMs(around.clock)
     this.idempotencyKey = options?.idempotencyKey
@@ -186,7 +186,8 @@ export class Call extends Permits implements Frame {
   }
 
   get attemptEnds(): number | undefined {
-    return attemptEnds(this.attemptStartedMs, this.plan.attemptTimeoutMs, this.parent, this.startedMs)
+    const timeout = this.state === "running" ? this.plan.attemptTimeoutMs : undefined
+    return attemptEnds(this.attemptStartedMs, timeout, this.parent, this.startedMs)
   }
 
   get priority(): Level {

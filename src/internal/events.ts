@@ -295,11 +295,21 @@ export const tagOf = (error: unknown): string => {
  * status that is an error, its number says more.
  */
 export const labelOf = (error: unknown): string => {
-  const tag = tagOf(error)
-  const { reason } = Object(error) as { readonly reason?: Reason }
-  if (typeof reason?._tag !== "string") return tag
-  const status = reason._tag === "StatusCodeError" ? reason.response?.status : undefined
-  return `${tag}(${status ?? reason._tag})`
+  const why = whyOf(error)
+  return why === undefined ? tagOf(error) : `${tagOf(error)}(${why})`
+}
+
+/** The tag of an error's reason, or the status that is the reason. */
+export const whyOf = (error: unknown): string | undefined => {
+  // of any error, whatever it does when it is read: what is told must not change what happens
+  try {
+    const { reason } = Object(error) as { readonly reason?: Reason }
+    if (typeof reason?._tag !== "string") return undefined
+    const status = reason._tag === "StatusCodeError" ? reason.response?.status : undefined
+    return status === undefined ? reason._tag : String(status)
+  } catch {
+    return undefined
+  }
 }
 
 interface Reason {

@@ -48,7 +48,7 @@ export const hedged = (
 interface Runner {
   readonly attempt: Call | Hedge
   readonly fiber: Fiber.Fiber<unknown, unknown>
-  readonly disarm: (() => void) | undefined
+  disarm: (() => void) | undefined
   cut: Cut
 }
 
@@ -94,26 +94,27 @@ class Round {
     const { call } = this
     this.starting++
     const fiber = Effect.runForkWith(context)(self)
-    const timeout = call.plan.attemptTimeoutMs
-    const left = call.ownTimeLeft()
-    const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
-    const armed = ms === undefined || fiber.pollUnsafe() !== undefined ? undefined : ms
-    const runner: Runner = {
-      attempt,
-      fiber,
-      cut: undefined,
-      disarm:
-        armed === undefined
-          ? undefined
-          : after(call.fiber, armed, () => {
-              runner.cut = armed === timeout ? "timeout" : "deadline"
-              fiber.interruptUnsafe(call.fiber.id)
-            })
-    }
+    const runner: Runner = { attempt, fiber, cut: undefined, disarm: undefined }
     this.runners.add(runner)
     this.starting--
+    // the time of an attempt begins when it runs, and a hedge may have to wait for admission before
+    if (attempt === call || (attempt as Hedge).ran) this.arm(runner)
+    else (attempt as Hedge).whenRun = () => this.arm(runner)
     fiber.addObserver((exit) => this.ended(runner, exit))
     if (this.result !== undefined) this.stop()
+  }
+
+  private arm(runner: Runner): void {
+    const { attempt, fiber } = runner
+    const { fiber: waiting, plan } = this.call
+    const timeout = plan.attemptTimeoutMs
+    const left = attempt.ownTimeLeft()
+    const ms = timeout === undefined ? left : left === undefined || timeout < left ? timeout : left
+    if (ms === undefined || fiber.pollUnsafe() !== undefined) return
+    runner.disarm = after(waiting, ms, () => {
+      runner.cut = ms === timeout ? "timeout" : "deadline"
+      fiber.interruptUnsafe(waiting.id)
+    })
   }
 
   private wait(delayMs: number | undefined): void {
@@ -262,6 +263,8 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
   tokens: ReadonlyArray<Token> | undefined = undefined
   /** Whether the guards have let it through. */
   ran = false
+  /** To be told of it, where it had to wait. */
+  whenRun: (() => void) | undefined = undefined
 
   constructor(call: Call) {
     super()
@@ -328,7 +331,8 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
     return this.call.readNow()
   }
   ownTimeLeft(): number | undefined {
-    return this.call.ownTimeLeft()
+    const at = this.call.ownDeadlineMs
+    return at === undefined ? undefined : at - this.now
   }
 
   /** Without admission it simply does not start: the call has another attempt. */
@@ -350,6 +354,7 @@ class Hedge extends Permits implements Frame, Admission.Entrant {
     const { call } = this
     this.ran = true
     this.attemptStartedMs = this.now
+    this.whenRun?.()
     this.number = ++call.begun
     if (call.emit !== undefined) {
       note(call, "HedgeStarted", { attempt: this.number, after: Duration.millis(this.now - call.attemptStartedMs) })

@@ -8,7 +8,7 @@ import type { Budget } from "./budget.ts"
 import { isEndless } from "./endless.ts"
 import type { Options, Retry } from "./policyTypes.ts"
 import { mostHedges, type Hedging } from "./hedge.ts"
-import type { Found } from "./surroundings.ts"
+import { Recent } from "./surroundings.ts"
 import { duration, integer, invalid, name as nonEmpty } from "./validate.ts"
 
 /** A policy, checked and in milliseconds. */
@@ -31,7 +31,7 @@ export interface Plan {
   readonly mint: Effect.Effect<string> | undefined
   /** The order of the guards by phase, as found in the last call. */
   order: ReadonlyArray<number>
-  readonly found: Found
+  readonly recent: Recent
 }
 
 export type RetrySchedule = Schedule.Schedule<unknown, unknown, never, never>
@@ -135,7 +135,7 @@ export const compile = (options: Options): Plan => {
     keyed,
     mint,
     order: guards.map((_, i) => i),
-    found: new WeakMap()
+    recent: new Recent()
   }
 }
 

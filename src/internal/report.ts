@@ -17,8 +17,8 @@ const ours: ReadonlySet<string> = new Set([
 export const OTHER = "(other)"
 
 /**
- * The bounds. Names of policies, breakers and fallbacks, and tags of errors, are written in the program and few; the bounds
- * are there for a program that makes them up at run time.
+ * The bounds. Names of policies, breakers and fallbacks, and tags and reasons of errors, are written in the program and few, and a status
+ * has three digits; the bounds are there for a program that makes them up at run time.
  */
 export const BOUNDS = { policies: 200, errors: 20, rejections: 50, circuits: 1000, fallbacks: 50 } as const
 
@@ -86,10 +86,10 @@ export interface PolicyReport {
   readonly rejections: ReadonlyArray<Rejections>
   /** How often `Chaos` injected something into an attempt. What it caused is counted like the real thing. */
   readonly injected: number
-  /** The errors of failed attempts by `_tag`, the most frequent first; interrupted attempts are left out. */
+  /** The errors of failed attempts by `_tag` and reason, the most frequent first; interrupted attempts are left out. */
   readonly errors: ReadonlyArray<Count>
   /**
-   * Those that the policy's `faults` did not recognise, by `_tag`: they were not retried, maybe because a classifier is missing or a tag is
+   * Those that the policy's `faults` did not recognise, by `_tag` and reason: they were not retried, maybe because a classifier is missing or a tag is
    * misspelt. This library's own errors, of a policy or guard further in, are left out.
    */
   readonly unrecognised: ReadonlyArray<Count>

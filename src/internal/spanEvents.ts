@@ -18,7 +18,7 @@ export const spanOf = (fiber: Fiber.Fiber<unknown, unknown>): Tracer.Span | unde
 /** What is no trouble, or is said by another event. */
 const quiet = /^(CallStarted|AttemptSucceeded|CallSucceeded|CallFailed|BudgetChanged)$/
 
-/** Never a key, and of an error its `_tag` alone: a trace leaves the process, and may be read by many. */
+/** Never a key, and of an error its `_tag` and reason alone: a trace leaves the process, and may be read by many. */
 const unsaid = /^(_tag|at|key)$/
 
 /** `resilience.retry.denied` for RetryDenied. */

@@ -1,9 +1,9 @@
-// What a policy finds in the context around a call. A context never changes, and calls often come in the same one as the call before:
-// one loop, one stream, the fibers of one `forEach`. So what was found last is kept: to look for what is mostly not there (another
-// Clock, a listener, a call around) is otherwise a fifth of what a call costs.
+// What a policy finds in the context around a call. A context never changes, and a fiber that makes one call after the other makes them in
+// the same. There, what was found last is used again: to look for what is mostly not there (another Clock, a listener, a call around) is
+// otherwise a fifth of what a call costs.
 import type * as Clock from "effect/Clock"
 import * as Schedule from "effect/Schedule"
-import type { Context } from "effect"
+import type { Context, Fiber } from "effect"
 import type { Guard } from "../Guard.ts"
 import type { Budget } from "./budget.ts"
 import { clockIn, orUndefined, service } from "./context.ts"
@@ -27,36 +27,52 @@ export interface Surroundings {
   readonly retrying: boolean
 }
 
-/**
- * What was found last beside a service: so it lives as long as that service, and not as long as the policy. By the service, because
- * a plan may be in use in several runtimes.
- */
-export type Found = WeakMap<object, { last: Surroundings }>
-
-/** Dies if a service is missing, which the types of a policy do not allow. */
-export const surroundings = (plan: Plan, context: Context.Context<never>): Surroundings => {
-  const key = plan.guards[0] ?? plan.budgets[0]
-  if (key === undefined) return find(plan, context)
-  const beside = service<unknown, object>(context, key)
-  const known = plan.found.get(beside)
-  if (known === undefined) {
-    const last = find(plan, context)
-    plan.found.set(beside, { last })
-    return last
-  }
-  return known.last.context === context ? known.last : (known.last = find(plan, context))
+/** What was found last, held weakly: a context holds all of a request, and of the calls around. */
+export class Recent {
+  /** The id of the fiber that called last. */
+  fiber = -1
+  /** How often it has looked since it was last kept. */
+  looked = 0
+  found: WeakRef<Surroundings> | undefined = undefined
 }
 
-const find = (plan: Plan, context: Context.Context<never>): Surroundings => ({
-  context,
-  clock: clockIn(context),
-  frame: orUndefined(context, CurrentCall),
-  listener: orUndefined(context, CurrentListener),
-  guards: guardsIn(plan, context),
-  order: plan.order,
-  budgets: budgetsIn(plan, context),
-  retrying: isRetrying(context)
-})
+/** Weak references are dear, and most requests have a fiber and a context of their own. */
+const looksBeforeKept = 8
+
+type Caller = Pick<Fiber.Fiber<unknown, unknown>, "context" | "id">
+
+/** Dies if a service is missing, which the types of a policy do not allow. */
+export const surroundings = (plan: Plan, { context, id }: Caller): Surroundings => {
+  const { recent } = plan
+  if (recent.fiber !== id) {
+    recent.fiber = id
+    recent.looked = 1
+    return find(plan, context)
+  }
+  const known = recent.found?.deref()
+  if (known !== undefined && known.context === context) return known
+  const found = find(plan, context)
+  if (++recent.looked >= looksBeforeKept) {
+    recent.looked = 0
+    recent.found = new WeakRef(found)
+  }
+  return found
+}
+
+const find = (plan: Plan, context: Context.Context<never>): Surroundings => {
+  const guards = guardsIn(plan, context)
+  return {
+    context,
+    clock: clockIn(context),
+    frame: orUndefined(context, CurrentCall),
+    listener: orUndefined(context, CurrentListener),
+    guards,
+    // as it is now that they were found
+    order: plan.order,
+    budgets: budgetsIn(plan, context),
+    retrying: isRetrying(context)
+  }
+}
 
 const rank = { throttle: 0, rate: 1, concurrency: 2, circuit: 3 } as const
 

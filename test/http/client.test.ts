@@ -626,6 +626,26 @@ describe("what each attempt says", () => {
       yield* failing(Deadline.within(withResilience(Deadline.unbounded(call(within.client)), outer), "900 millis"))
       assert.deepStrictEqual(within.header(header).slice(0, 2), ["700000u", "200000u"])
 
+      // while the call waits for its next attempt, nothing cuts what the last one left behind
+      const between = fake(slow)
+      const failed = Effect.andThen(
+        Effect.forkDetach(Effect.delay(call(between.client), "200 millis"), { startImmediately: true }),
+        Effect.fail("down")
+      )
+      const waiting = Policy.extend(outer, {
+        name: "waiting",
+        faults: Fault.all,
+        retry: Backoff.constant("1 second").pipe(Backoff.times(1))
+      })
+      yield* failing(failed.pipe(withResilience(waiting)))
+      assert.deepStrictEqual(between.header(header).slice(0, 2), ["800000u", "500000u"])
+
+      // nor what goes on although the attempt around should have ended
+      const on = fake(slow)
+      const cut = Policy.make({ name: "cut", attemptTimeout: "450 millis" })
+      yield* failing(Effect.uninterruptible(call(on.client)).pipe(withResilience(cut)))
+      assert.deepStrictEqual(on.header(header), ["450000u", "500000u"])
+
       // its attempt is over, and what it left behind is bound by it no more
       const behind = fake(slow)
       const fiber = yield* Effect.forkDetach(Effect.delay(call(behind.client), "800 millis"), {

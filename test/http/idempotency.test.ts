@@ -236,6 +236,33 @@ describe("errors", () => {
     }).pipe(Effect.provide(memory))
   )
 
+  const brokenStream = HttpServerResponse.stream(Stream.fail("the source is gone"))
+  for (const [what, response, options] of [
+    ["a response whose body fails", brokenStream, {}],
+    [
+      "an isFinal that throws",
+      HttpServerResponse.text("ok"),
+      {
+        isFinal: () => {
+          throw new Error("no")
+        }
+      }
+    ]
+  ] as const) {
+    it.effect(`${what}: the request was carried out, and its key is not in progress for ever`, () =>
+      Effect.gen(function* () {
+        const { app, counter } = counting(() => response)
+        const once = idempotency(options)(app)
+        const first = yield* Effect.exit(ask(once, post("k")))
+        assert.isTrue(Exit.isFailure(first) && Cause.hasDies(first.cause))
+        const second = yield* ask(once, post("k"))
+        assert.strictEqual(brief(second), "409 idempotency-response-not-kept")
+        assert.isUndefined(second.headers["x-should-retry"])
+        assert.strictEqual(counter.runs, 1)
+      }).pipe(Effect.provide(memory))
+    )
+  }
+
   it.effect("a body that cannot be read is answered, and no key is taken", () =>
     Effect.gen(function* () {
       const { app, counter } = counting()

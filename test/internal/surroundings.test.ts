@@ -33,9 +33,14 @@ const services = () =>
 
 const full = () => compile({ name: "p", guards: [Circuit, Slots] as never, budget: [Mine, Ours] as never })
 
-/** All that stands in a context, by name. */
-const said = (plan: ReturnType<typeof compile>, context: Context.Context<never>) => {
-  const { budgets, clock, frame, guards, listener, order, retrying } = surroundings(plan, context)
+type Plan = ReturnType<typeof compile>
+
+/** As found by a fiber. */
+const found = (plan: Plan, context: Context.Context<never>, id = 1) => surroundings(plan, { context, id })
+
+/** The same, by name. */
+const said = (plan: Plan, context: Context.Context<never>, id?: number) => {
+  const { budgets, clock, frame, guards, listener, order, retrying } = found(plan, context, id)
   return {
     guards: guards.map(({ name }) => name),
     order,
@@ -62,10 +67,19 @@ describe("what a policy finds around a call", () => {
     assert.deepStrictEqual(said(full(), services()), plain)
   })
 
-  it("is found once for calls that come in one context", () => {
+  it("is found once by a fiber that makes one call after the other", () => {
     const plan = full()
     const context = services()
-    assert.strictEqual(surroundings(plan, context), surroundings(plan, context))
+    const seen = new Set(Array.from({ length: 10 }, () => found(plan, context)))
+    assert.strictEqual(seen.size, 8)
+    assert.strictEqual(new Set([found(plan, context), found(plan, context)]).size, 1)
+  })
+
+  it("is found anew by a fiber that calls once", () => {
+    const plan = full()
+    const context = services()
+    const seen = new Set(Array.from({ length: 10 }, (_, id) => found(plan, context, id)))
+    assert.strictEqual(seen.size, 10)
   })
 
   it("is what the context of this call says, whatever the last one said", () => {
@@ -86,31 +100,32 @@ describe("what a policy finds around a call", () => {
       [Context.add(around, Circuit, guard("other circuit", "circuit")), { guards: ["slots", "other circuit"] }],
       [Context.add(around, Ours, budget("other budget")), { budgets: ["mine", "other budget"] }]
     ] as const
-    // each after each other
+    // each after each other, which was looked for so often that it is kept
     for (const [before] of contexts) {
       for (const [context, change] of contexts) {
-        surroundings(plan, before as never)
+        for (let i = 0; i < 10; i++) found(plan, before as never)
         assert.deepStrictEqual(said(plan, context as never), { ...plain, ...(change as object) })
+        for (let i = 0; i < 10; i++) found(plan, before as never)
+        assert.deepStrictEqual(said(plan, context as never, 2), { ...plain, ...(change as object) })
       }
     }
   })
 
-  it("is kept beside the services of each runtime, and for each policy apart", () => {
+  it("is kept for each policy apart", () => {
     const [a, b] = [full(), compile({ name: "b", guards: [Slots] as never })]
-    const [here, there] = [services(), services()]
-    const first = [surroundings(a, here), surroundings(a, there), surroundings(b, here)]
-    assert.strictEqual(new Set(first).size, 3)
-    assert.deepStrictEqual(said(b, here), { ...plain, guards: ["slots"], order: [0], budgets: [] })
-    assert.strictEqual(surroundings(a, here), first[0])
-    assert.strictEqual(surroundings(a, there), first[1])
+    const context = services()
+    for (let i = 0; i < 10; i++) {
+      assert.deepStrictEqual(said(a, context), plain)
+      assert.deepStrictEqual(said(b, context), { ...plain, guards: ["slots"], order: [0], budgets: [] })
+    }
   })
 
   it("goes together with the order of its guards, also in a copy of the plan that has never run", () => {
     const plan = full()
     const copy = { ...plan }
     const context = services()
-    surroundings(plan, context)
-    const { guards, order } = surroundings(copy, context)
+    for (let i = 0; i < 10; i++) found(plan, context)
+    const { guards, order } = found(copy, context)
     assert.deepStrictEqual(
       order.map((i) => copy.guards[i]!.key),
       ["test/Slots", "test/Circuit"]
@@ -121,15 +136,17 @@ describe("what a policy finds around a call", () => {
     )
   })
 
-  it("is looked for each time by a policy without any service", () => {
-    const plan = compile({ name: "bare" })
-    const context = services()
-    assert.notStrictEqual(surroundings(plan, context), surroundings(plan, context))
-    assert.deepStrictEqual(said(plan, context), { ...plain, guards: [], order: [], budgets: [] })
+  it("is nothing of a policy without any service", () => {
+    assert.deepStrictEqual(said(compile({ name: "bare" }), services()), {
+      ...plain,
+      guards: [],
+      order: [],
+      budgets: []
+    })
   })
 
   it("dies where a service is missing", () => {
-    assert.throws(() => surroundings(full(), Context.empty()), /test\/Circuit/)
-    assert.throws(() => surroundings(compile({ name: "b", budget: Ours as never }), Context.empty()), /test\/Ours/)
+    assert.throws(() => found(full(), Context.empty()), /test\/Circuit/)
+    assert.throws(() => found(compile({ name: "b", budget: Ours as never }), Context.empty()), /test\/Ours/)
   })
 })
