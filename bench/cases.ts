@@ -4,6 +4,7 @@ import type { Timed, Timing } from "./measure.ts"
 
 const ours = () => import("./ours.ts")
 const effects = () => import("./effects.ts")
+const http = () => import("./http.ts")
 const peers = () => import("./peers.ts")
 
 export const timed = {
@@ -18,6 +19,8 @@ export const timed = {
   "ours: retry only, sync": async () => (await ours()).retryOnlySync(),
   "ours: no guard, sync": async () => (await ours()).noGuardSync(),
   "ours: two guards, sync": async () => (await ours()).twoGuardsSync(),
+  "ours: the first guard": async () => (await ours()).theFirstGuard(),
+  "ours: a second guard": async () => (await ours()).aSecondGuard(),
   "ours: all guards, async": async () => (await ours()).allGuardsAsync(),
   "ours: refused by a bulkhead": async () => (await ours()).refusedByBulkhead(),
   "ours: hedged, async": async () => (await ours()).hedgedAsync(),
@@ -27,6 +30,9 @@ export const timed = {
   "effect: retry(breaker), sync": async () => (await effects()).guardedSync(),
   "effect: breaker(retry(timeout)), async": async () => (await effects()).everythingAsync(),
   "effect: retried once": async () => (await effects()).retriedOnce(),
+  "ours: HTTP, guarded": async () => (await http()).httpGuarded(),
+  "ours: HTTP, everything": async () => (await http()).httpEverything(),
+  "effect: HTTP, retryTransient(withCircuitBreaker)": async () => (await http()).effectHttpGuarded(),
   "cockatiel: wrap(retry, breaker)": async () => (await peers()).cockatielGuarded(),
   "cockatiel: wrap(retry, breaker, timeout, bulkhead)": async () => (await peers()).cockatielEverything(),
   "cockatiel: rejected": async () => (await peers()).cockatielRejected(),

@@ -155,6 +155,25 @@ export const twoGuardsSync = async (): Promise<Timed> => ({
   guarded: await inFiberWith(Layer.mergeAll(layer, Places.layer), (i) => Calls.sync(i).pipe(withResilience(twoGuards)))
 })
 
+/** Policies with none, one and two guards, all of which this process has run: as in a program that uses several guards. */
+const inOneProgram = async () => {
+  const { guarded: none } = await noGuardSync()
+  const { guarded: one } = await guardedSync()
+  const { guarded: two } = await twoGuardsSync()
+  for (const loop of [none, one, two]) await loop(20_000)
+  return { none, one, two }
+}
+
+export const theFirstGuard = async (): Promise<Timed> => {
+  const { none, one } = await inOneProgram()
+  return { bare: none, guarded: one }
+}
+
+export const aSecondGuard = async (): Promise<Timed> => {
+  const { one, two } = await inOneProgram()
+  return { bare: one, guarded: two }
+}
+
 export const allGuardsAsync = async (): Promise<Timed> => ({
   bare: bareAsync,
   guarded: await inFiberWith(Layer.mergeAll(layer, Places.layer, Limit.layer, Share.layer), (i) =>

@@ -131,7 +131,10 @@ export interface Pending<out Rejection> {
 export interface Guard<out Rejection> {
   readonly name: string
   readonly phase: Phase
-  /** A free look: a rejection that is certain already, found without taking or changing anything. */
+  /**
+   * A free look: a rejection that is certain already, found without taking anything. It ends the call, so a guard may count it as one that it
+   * refused.
+   */
   readonly look?: ((call: Call) => Rejection | undefined) | undefined
   readonly admit: (call: Call) => Admission<Rejection>
 }
