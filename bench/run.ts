@@ -1,9 +1,9 @@
 /**
  * `npm run bench`: what a policy costs, beside what a user would pick instead.
  *
- * Every case runs in a process of its own, several times, in turn with all the others, and the median is taken: a machine that
- * slows down slows down all of them. Overheads are nanoseconds of processor time for one call, less what the same call costs
- * without a policy. A rejected call never runs what it guards, so there the whole call counts, with the handling of the error.
+ * Every case runs in a process of its own, several times, in turn with all the others: see `measure.ts` for how. Overheads are nanoseconds
+ * of processor time for one call, less what the same call costs without a policy. A rejected call never runs what it guards, so there the
+ * whole call counts, with the handling of the error.
  *
  * It measures and does not judge: the exit code is 0 unless a case crashes.
  */
@@ -12,9 +12,9 @@ import { existsSync } from "node:fs"
 import { cpus } from "node:os"
 import { memory, timed, type Result, type TimedCase } from "./cases.ts"
 import type { Footprint } from "./memory.ts"
-import { medianOf, rounds, type Timing } from "./measure.ts"
+import { leastDisturbed, rounds, type Timing } from "./measure.ts"
 
-const processes = 3
+const processes = 5
 
 interface Row {
   readonly title: string
@@ -136,7 +136,7 @@ for (let run = 1; run <= processes; run++) {
 const memoryUsed = measure(memory) as Footprint
 if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
 
-const results = new Map(names.map((name) => [name, medianOf(taken.get(name)!)]))
+const results = new Map(names.map((name) => [name, leastDisturbed(taken.get(name)!)]))
 const overhead = (name: TimedCase): number => results.get(name)!.overhead
 
 const compared = ({ ours, theirs }: Row): readonly [ours: number, theirs: number] => {
@@ -155,7 +155,9 @@ const verdict = (value: number, { aim, must }: { readonly aim: number; readonly 
 
 const cpu = cpus()
 console.log(`Node ${process.version}, ${cpu.length} × ${cpu[0]?.model ?? "unknown CPU"}`)
-console.log(`median of ${processes} processes of ${rounds} rounds each; ns of processor time a call\n`)
+console.log(
+  `median of ${rounds} rounds, of the least disturbed of ${processes} processes; ns of processor time a call\n`
+)
 
 const width = Math.max(...rows.map(({ title }) => title.length)) + 2
 const line = (title: string, ...columns: ReadonlyArray<string>): void =>
