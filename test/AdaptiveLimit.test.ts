@@ -11,7 +11,7 @@ import type * as Guard from "../src/Guard.ts"
 import { InvalidOption } from "../src/InvalidOption.ts"
 import * as Policy from "../src/Policy.ts"
 import * as Priority from "../src/Priority.ts"
-import { Net, scripted } from "./kit.ts"
+import { asking as call, fork, Net, scripted } from "./kit.ts"
 import { runInterrupted } from "./virtual.ts"
 
 /** A limit that stays as it is. */
@@ -28,7 +28,6 @@ class Q extends AdaptiveLimit.Service<Q>()("app/Q", {
 
 const ok = Effect.succeed("ok")
 const hold = (ms: number) => Effect.sleep(ms)
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkChild(self, { startImmediately: true })
 
 const errorOf = <E>(exit: Exit.Exit<unknown, E>): E | undefined =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause)) : undefined
@@ -43,19 +42,6 @@ const polled = (fiber: Fiber.Fiber<unknown, unknown>) => {
   const exit = fiber.pollUnsafe()
   return exit === undefined ? "waiting" : tag(exit)
 }
-
-const call = (over: Partial<Guard.Call> = {}): Guard.Call => ({
-  policy: "test",
-  key: undefined,
-  attempt: 1,
-  kind: "first",
-  now: 0,
-  deadline: undefined,
-  priority: "normal",
-  random: () => 0.5,
-  emit: undefined,
-  ...over
-})
 
 const outcome = (kind: Guard.OutcomeKind, health: Guard.Outcome["health"]): Guard.Outcome => ({
   kind,

@@ -10,7 +10,7 @@ import type * as Guard from "../src/Guard.ts"
 import { InvalidOption } from "../src/InvalidOption.ts"
 import * as Policy from "../src/Policy.ts"
 import * as Priority from "../src/Priority.ts"
-import { Net, scripted } from "./kit.ts"
+import { asking as call, fork, Net, scripted } from "./kit.ts"
 
 class B extends Bulkhead.Service<B>()("app/B", { maxConcurrent: 1 }) {}
 class Q extends Bulkhead.Service<Q>()("app/Q", { maxConcurrent: 1, maxQueue: 10, maxWait: "1 minute" }) {}
@@ -32,7 +32,6 @@ const polled = (fiber: Fiber.Fiber<unknown, unknown>) => {
   return exit === undefined ? "waiting" : tag(exit)
 }
 
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkChild(self, { startImmediately: true })
 /** Holds a slot for so long. */
 const hold = (ms: number) => Effect.sleep(ms)
 
@@ -40,19 +39,6 @@ const defectOf = (layer: Layer.Layer<any, any>) =>
   Effect.map(Effect.exit(Effect.scoped(Layer.build(layer))), (exit) =>
     Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
   )
-
-const call = (over: Partial<Guard.Call> = {}): Guard.Call => ({
-  policy: "test",
-  key: undefined,
-  attempt: 1,
-  kind: "first",
-  now: 0,
-  deadline: undefined,
-  priority: "normal",
-  random: () => 0.5,
-  emit: undefined,
-  ...over
-})
 
 const success: Guard.Outcome = { kind: "success", health: "ok", retryAfter: undefined }
 const interrupted: Guard.Outcome = { kind: "interrupted", health: "ignored", retryAfter: undefined }

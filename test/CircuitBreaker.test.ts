@@ -24,6 +24,7 @@ import type * as Guard from "../src/Guard.ts"
 import { InvalidOption } from "../src/InvalidOption.ts"
 import { CurrentListener } from "../src/internal/events.ts"
 import type { Event } from "../src/internal/events.ts"
+import { asking as call } from "./kit.ts"
 
 const two = CircuitBreaker.consecutiveFailures(2)
 const plain = { trip: two, openFor: "10 seconds", halfOpen: { probes: 1, successRatio: 1 } } as const
@@ -54,19 +55,6 @@ const defectOf = (layer: Layer.Layer<any, any>) =>
   Effect.map(Effect.exit(Effect.scoped(Layer.build(layer))), (exit) =>
     Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
   )
-
-const call = (over: Partial<Guard.Call> = {}): Guard.Call => ({
-  policy: "test",
-  key: undefined,
-  attempt: 1,
-  kind: "first",
-  now: 0,
-  deadline: undefined,
-  priority: "normal",
-  random: () => 0.5,
-  emit: undefined,
-  ...over
-})
 
 const outcome = (
   kind: Guard.OutcomeKind,

@@ -5,7 +5,7 @@ import { Cause, Clock, Context, Data, Duration, Effect, Exit, Fiber, Layer } fro
 import { TestClock } from "effect/testing"
 import { InvalidOption } from "../src/InvalidOption.ts"
 import * as RateLimit from "../src/RateLimit.ts"
-import { errorOf, Net, throughTime } from "./kit.ts"
+import { asking, errorOf, Net, throughTime } from "./kit.ts"
 import { runInterrupted, VirtualClock } from "./virtual.ts"
 
 const plain = { limit: 2, window: "10 seconds" } as const
@@ -44,18 +44,6 @@ const calling = <E, R>(name: string, told: Array<string>, self: Effect.Effect<un
     { startImmediately: true }
   )
 
-const asking = (over: Partial<Guard.Call> = {}): Guard.Call => ({
-  policy: "test",
-  key: undefined,
-  attempt: 1,
-  kind: "first",
-  now: 0,
-  deadline: undefined,
-  priority: "normal",
-  random: () => 0.5,
-  emit: undefined,
-  ...over
-})
 const throttledOutcome = (retryAfter: Duration.Input | undefined): Guard.Outcome => ({
   kind: "throttled",
   health: "ignored",

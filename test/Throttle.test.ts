@@ -10,7 +10,7 @@ import type { Event } from "../src/internal/events.ts"
 import * as Policy from "../src/Policy.ts"
 import * as Priority from "../src/Priority.ts"
 import * as Throttle from "../src/Throttle.ts"
-import { bookedGuard, Book } from "./kit.ts"
+import { asking, Book, bookedGuard } from "./kit.ts"
 
 const small = { window: "10 seconds", minimumRequests: 4, maxRejectionRate: 0.8 } as const
 
@@ -33,18 +33,7 @@ const rejectionOf = (exit: Exit.Exit<unknown, unknown>): Throttle.Throttled => {
   return error as Throttle.Throttled
 }
 
-const call = (over: Partial<Guard.Call> = {}): Guard.Call => ({
-  policy: "test",
-  key: undefined,
-  attempt: 1,
-  kind: "first",
-  now: 0,
-  deadline: undefined,
-  priority: "normal",
-  random: () => 0.999,
-  emit: undefined,
-  ...over
-})
+const call = (over: Partial<Guard.Call> = {}) => asking({ random: () => 0.999, ...over })
 
 const outcome = (
   kind: Guard.OutcomeKind,

@@ -32,7 +32,7 @@ import * as Priority from "../src/Priority.ts"
 import * as RateLimit from "../src/RateLimit.ts"
 import * as Telemetry from "../src/Telemetry.ts"
 import * as Throttle from "../src/Throttle.ts"
-import { errorOf, Net, scripted } from "./kit.ts"
+import { asking, errorOf, fork, Net, scripted } from "./kit.ts"
 import { runInterrupted } from "./virtual.ts"
 
 /** The error of any guard. */
@@ -267,21 +267,9 @@ const subjects: Readonly<Record<string, Subject>> = {
 }
 
 const ok = Effect.succeed("ok")
-const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkChild(self, { startImmediately: true })
 /** Whoever draws is refused, if anybody is. */
 const unlucky = Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 0, nextIntUnsafe: () => 0 })
-const call = (over: Partial<Guard.Call> = {}): Guard.Call => ({
-  policy: "test",
-  key: undefined,
-  attempt: 1,
-  kind: "first",
-  now: 0,
-  deadline: undefined,
-  priority: "normal",
-  random: () => 0,
-  emit: undefined,
-  ...over
-})
+const call = (over: Partial<Guard.Call> = {}) => asking({ random: () => 0, ...over })
 const defectOf = (exit: Exit.Exit<unknown, unknown>) => (Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined)
 /** The error with which a call is refused. */
 const refusal = <R>(self: Effect.Effect<unknown, unknown, R>) =>

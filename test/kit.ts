@@ -35,6 +35,23 @@ export const throughTime = Effect.fnUntraced(function* <A, E, R>(
   return exit
 })
 
+/** Begins at once, in a fiber of its own. */
+export const fork = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.forkChild(self, { startImmediately: true })
+
+/** What a guard is told of a call. */
+export const asking = (over: Partial<Guard.Call> = {}): Guard.Call => ({
+  policy: "test",
+  key: undefined,
+  attempt: 1,
+  kind: "first",
+  now: 0,
+  deadline: undefined,
+  priority: "normal",
+  random: () => 0.5,
+  emit: undefined,
+  ...over
+})
+
 /** The error of a failed exit; dies where there is none. */
 export const errorOf = <A, E>(exit: Exit.Exit<A, E>): E => {
   const reason = Exit.isFailure(exit) ? exit.cause.reasons.find((r) => r._tag === "Fail") : undefined
