@@ -79,15 +79,8 @@ const rank = { throttle: 0, rate: 1, concurrency: 2, circuit: 3 } as const
 const none: ReadonlyArray<never> = []
 
 const guardsIn = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
-  const { guards: services, order } = plan
-  if (order.length === 0) return none
-  const first = service(context, services[order[0]!]!)
-  if (order.length === 1) return [first]
-  // a literal of its own, because an array that grows takes room for many more
-  const guards =
-    order.length === 2
-      ? [first, service(context, services[order[1]!]!)]
-      : order.map((i) => service(context, services[i]!))
+  if (plan.order.length === 0) return none
+  const guards = plan.order.map((i) => service(context, plan.guards[i]!))
   for (let i = 1; i < guards.length; i++) {
     if (rank[guards[i]!.phase] < rank[guards[i - 1]!.phase]) return sorted(plan, context)
   }
@@ -97,15 +90,12 @@ const guardsIn = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Gu
 /** The phases belong to the guards, which are services: their order is found in the first call, and kept. */
 const sorted = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Guard<unknown>> => {
   const guard = (i: number) => service(context, plan.guards[i]!)
-  plan.order = plan.guards.map((_, i) => i).sort((a, b) => rank[guard(a).phase] - rank[guard(b).phase] || a - b)
+  plan.order = plan.guards.map((_, i) => i).sort((a, b) => rank[guard(a).phase] - rank[guard(b).phase])
   return plan.order.map(guard)
 }
 
-const budgetsIn = (plan: Plan, context: Context.Context<never>): ReadonlyArray<Budget> => {
-  const { budgets } = plan
-  if (budgets.length === 0) return none
-  return budgets.length === 1 ? [service(context, budgets[0]!)] : budgets.map((key) => service(context, key))
-}
+const budgetsIn = ({ budgets }: Plan, context: Context.Context<never>): ReadonlyArray<Budget> =>
+  budgets.length === 0 ? none : budgets.map((key) => service(context, key))
 
 const isRetrying = (context: Context.Context<never>): boolean => {
   const metadata = orUndefined<Schedule.Metadata>(context, Schedule.CurrentMetadata as never)
