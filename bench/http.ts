@@ -10,6 +10,7 @@ import { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import { Backoff, CircuitBreaker, Policy, RetryBudget } from "effect-resilience"
 import * as Http from "effect-resilience/http"
 import * as Calls from "./calls.ts"
+import { framed } from "./floor.ts"
 import type { Loop, Timed } from "./measure.ts"
 
 const atATime = 8
@@ -84,6 +85,8 @@ const beside = async <E, R extends Services>(
 export const httpGuarded = () => beside((client) => Effect.succeed(Http.resilient(client, guarded)))
 
 export const httpEverything = () => beside((client) => Effect.succeed(Http.resilient(client, everything)))
+
+export const httpFramed = () => beside((client) => Effect.succeed(HttpClient.transform(client, framed)))
 
 export const effectHttpGuarded = () =>
   beside((client) =>

@@ -6,6 +6,7 @@ import {
   Bulkhead,
   CircuitBreaker,
   Fault,
+  Guard,
   Policy,
   RetryBudget,
   Telemetry,
@@ -14,6 +15,7 @@ import {
 } from "effect-resilience"
 import * as Calls from "./calls.ts"
 import { inFiber, inFiberWith } from "./calls.ts"
+import { framed } from "./floor.ts"
 import type { Timed } from "./measure.ts"
 
 class Breaker extends CircuitBreaker.Service<Breaker>()("bench/Breaker", {
@@ -173,6 +175,29 @@ export const aSecondGuard = async (): Promise<Timed> => {
   const { one, two } = await inOneProgram()
   return { bare: one, guarded: two }
 }
+
+class Nothing extends Guard.Service<Nothing, never>()("bench/Nothing", {
+  name: "bench/Nothing",
+  phase: "concurrency",
+  look: () => undefined,
+  admit: () => nothing
+}) {}
+
+const nothing = Guard.admitted({ settle: () => {} })
+
+/** What the engine does for a guard, without one. */
+export const aSecondGuardThatDoesNothing = async (): Promise<Timed> => {
+  const { one } = await inOneProgram()
+  const policy = Policy.extend(guarded, { name: "bench.nothing", guards: [Breaker, Nothing] })
+  const two = await inFiberWith(Layer.mergeAll(layer, Nothing.layer), (i) => Calls.sync(i).pipe(withResilience(policy)))
+  await two(20_000)
+  return { bare: one, guarded: two }
+}
+
+export const framedAsync = async (): Promise<Timed> => ({
+  bare: bareAsync,
+  guarded: inFiber((i) => framed(Calls.async(i)))
+})
 
 export const allGuardsAsync = async (): Promise<Timed> => ({
   bare: bareAsync,

@@ -43,7 +43,8 @@ export const inMemory = (response: Response): Effect.Effect<Response, HttpClient
     ? Effect.succeed(response)
     : Effect.map(response.arrayBuffer, (buffer) => copy(response, new Uint8Array(buffer)))
 
-const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+/** The bytes of all chunks, of which there are `size`. */
+export const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
   const all = new Uint8Array(size)
   let at = 0
   for (const chunk of chunks) {

@@ -11,6 +11,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { Scope } from "effect"
+import { concat } from "./body.ts"
 
 /**
  * A response that can be sent again.
@@ -92,16 +93,6 @@ const takeStream = Effect.fnUntraced(function* (
     }
   }
 })
-
-const concat = (chunks: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
-}
 
 /** The stored response, to be sent; it says that it is not the first. */
 export const replay = (stored: StoredResponse): HttpServerResponse.HttpServerResponse => {
