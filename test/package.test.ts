@@ -175,6 +175,7 @@ describe("tests mirror src", () => {
     "internal/rateStore": "test/RateLimit.shared.test.ts",
     "internal/linked": "test/internal/keyed.test.ts",
     "internal/guardClass": "test/guards.test.ts",
+    "internal/hedgedAttempt": "test/Hedge.engine.test.ts",
     "internal/hedging": "test/Hedge.engine.test.ts",
     "internal/throttleService": "test/Throttle.test.ts",
     "internal/throttled": "test/Throttle.test.ts",

@@ -6,24 +6,20 @@
 // does it, so that it does not matter who interrupts whom, and when.
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type { Call as GuardCall, Outcome } from "../Guard.ts"
+import type { Outcome } from "../Guard.ts"
 import * as Admission from "./admission.ts"
-import type { Budget, Token } from "./budget.ts"
+import type { Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
 import { note, noteAttemptEnd } from "./callEvents.ts"
 import { service } from "./context.ts"
-import { attemptEnds, type Frame } from "./currentCall.ts"
 import { isDraining } from "./draining.ts"
 import type { Call, Cut, Ended } from "./engine.ts"
-import { evaluated } from "./evaluated.ts"
-import { reasonOf, tagOf, type Emit } from "./events.ts"
 import type { Hedging } from "./hedge.ts"
+import { Hedge } from "./hedgedAttempt.ts"
 import * as Outcomes from "./outcome.ts"
-import { Permits } from "./permits.ts"
 import type { Plan } from "./plan.ts"
 import { reportDefect } from "./reportDefect.ts"
 import { after } from "./time.ts"
@@ -249,132 +245,3 @@ const takeTokens = (attempt: Call | Hedge): ReadonlyArray<Token> | undefined => 
   attempt.tokens = undefined
   return tokens
 }
-
-/** An attempt that starts while another one of the same call still runs. As an effect it goes from admission to its end. */
-class Hedge extends Permits implements Frame, Admission.Entrant {
-  readonly plan: Plan
-  /** Of attempts that wait for admission together, the first to run is the earlier one. */
-  number: number
-  readonly kind = "hedge"
-  readonly call: Call
-  now: number
-  asking: GuardCall | undefined = undefined
-  attemptStartedMs = 0
-  tokens: ReadonlyArray<Token> | undefined = undefined
-  /** Whether the guards have let it through. */
-  ran = false
-  /** To be told of it, where it had to wait. */
-  whenRun: (() => void) | undefined = undefined
-
-  constructor(call: Call) {
-    super()
-    this.call = call
-    this.plan = call.plan
-    this.number = call.begun + 1
-    this.now = call.now
-  }
-
-  // -- as seen from inside ----------------------------------------------------------------------------------------------
-
-  get live(): boolean {
-    return this.call.live
-  }
-  get parent(): Frame | undefined {
-    return this.call.parent
-  }
-  get policy(): string {
-    return this.plan.name
-  }
-  get attempt(): number {
-    return this.number
-  }
-  get history() {
-    return this.call.history
-  }
-  get deadline() {
-    return this.call.deadline
-  }
-  get attemptEnds() {
-    return attemptEnds(this.attemptStartedMs, this.plan.attemptTimeoutMs, this.parent, this.call.startedMs)
-  }
-  get idempotencyKey(): string | undefined {
-    return this.call.idempotencyKey
-  }
-  get priority() {
-    return this.call.priority
-  }
-  get chaos() {
-    return this.call.chaos
-  }
-  get tasks(): ReadonlyArray<Budget> {
-    return this.call.tasks
-  }
-  uses(budget: Budget): boolean {
-    return this.call.uses(budget)
-  }
-
-  // -- admission --------------------------------------------------------------------------------------------------------
-
-  get options() {
-    return this.call.options
-  }
-  get fiber() {
-    return this.call.fiber
-  }
-  get around() {
-    return this.call.around
-  }
-  get emit(): Emit | undefined {
-    return this.call.emit
-  }
-  readNow(): number {
-    return this.call.readNow()
-  }
-  ownTimeLeft(): number | undefined {
-    const at = this.call.ownDeadlineMs
-    return at === undefined ? undefined : at - this.now
-  }
-
-  /** Without admission it simply does not start: the call has another attempt. */
-  rejected(guard: string, rejection: unknown): Effect.Effect<never, unknown> {
-    const { call } = this
-    if (call.emit !== undefined) {
-      const attempt = this.number
-      note(call, "GuardRejected", { guard, attempt, error: tagOf(rejection), reason: reasonOf(rejection) })
-      note(call, "HedgeDenied", { attempt, reason: "rejected", deniedBy: guard })
-    }
-    return Effect.fail(rejection)
-  }
-
-  deadlineExceeded(): Effect.Effect<never, unknown> {
-    return Effect.interrupt
-  }
-
-  runAttempt(): Effect.Effect<unknown, unknown, unknown> {
-    const { call } = this
-    this.ran = true
-    this.attemptStartedMs = this.now
-    this.whenRun?.()
-    this.number = ++call.begun
-    if (call.emit !== undefined) {
-      note(call, "HedgeStarted", { attempt: this.number, after: Duration.millis(this.now - call.attemptStartedMs) })
-    }
-    return Effect.provideContext(call.attemptEffect(this.number), call.attemptContext(this) as AnyContext)
-  }
-
-  /** It has never run. */
-  cancel(): void {
-    this.release()
-    const { tokens } = this
-    this.tokens = undefined
-    if (tokens !== undefined) for (const token of tokens) token.cancel(this.call.now)
-  }
-
-  override later(effect: Effect.Effect<void>): void {
-    this.call.later(effect)
-  }
-}
-
-evaluated(Hedge, function () {
-  return Admission.admit(this, 0)
-})
