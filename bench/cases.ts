@@ -1,6 +1,5 @@
 // Every case by name. A case is loaded in a process of its own, so that no library warms up, or spoils, what another one runs.
-import type { Footprint } from "./memory.ts"
-import type { Timed, Timing } from "./measure.ts"
+import type { Timed } from "./measure.ts"
 
 const ours = () => import("./ours.ts")
 const effects = () => import("./effects.ts")
@@ -48,5 +47,3 @@ export const timed = {
 export type TimedCase = keyof typeof timed
 
 export const memory = "ours: memory"
-
-export type Result = Timing | Footprint

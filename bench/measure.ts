@@ -1,6 +1,7 @@
-// How a case is timed: by the processor time of its process, in rounds. A round takes a few slices of the bare call and of the case in turn, and
-// of each the fastest: what else a machine does can only slow them down. The overhead of a round is the difference of the two; that of a process
-// is the median of its rounds; and of several processes that one counts which was disturbed least.
+// How a case is timed: by the processor time of its process, in rounds. In a round every case has a few turns, in turn with all the others, and of
+// its turns the fastest count. What else a machine does can only slow them down, and it does so for a part of a second or for minutes on end; so
+// figures of different minutes say nothing of each other, but in a round all cases meet the same. Ratios are made within a round, and the
+// median of those counts.
 /** Runs something so many times, one after the other. */
 export type Loop = (times: number) => Promise<void>
 
@@ -10,23 +11,24 @@ export interface Timed {
   readonly guarded: Loop
 }
 
-/** All in nanoseconds for one call. */
+/** Nanoseconds for one call. */
 export interface Timing {
   readonly bare: number
   readonly guarded: number
-  readonly overhead: number
 }
 
-export const rounds = 9
-const warmUps = 3
-const slicesPerRound = 3
 const sliceMs = 20
 
-export const median = (values: ReadonlyArray<number>): number => {
+export const quantile = (values: ReadonlyArray<number>, q: number): number => {
   const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+  const at = (sorted.length - 1) * q
+  const [below, above] = [sorted[Math.floor(at)]!, sorted[Math.ceil(at)]!]
+  return below + (above - below) * (at - Math.floor(at))
 }
+
+export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
+
+export const overhead = ({ bare, guarded }: Timing): number => guarded - bare
 
 const elapsedMs = async (loop: Loop, times: number): Promise<number> => {
   const start = process.cpuUsage()
@@ -46,25 +48,16 @@ const timesPerSlice = async (loop: Loop): Promise<number> => {
 
 const noCall: Loop = () => Promise.resolve()
 
-export const time = async ({ bare = noCall, guarded }: Timed): Promise<Timing> => {
+/** Of several turns, the fastest: of either side, for they were not disturbed at the same time. */
+export const fastest = (turns: ReadonlyArray<Timing>): Timing => ({
+  bare: Math.min(...turns.map((it) => it.bare)),
+  guarded: Math.min(...turns.map((it) => it.guarded))
+})
+
+/** Warms a case up; what it returns is one turn: a slice of the bare call, and one of the case. */
+export const warmedUp = async ({ bare = noCall, guarded }: Timed): Promise<() => Promise<Timing>> => {
   await guarded(20_000)
   const times = await timesPerSlice(guarded)
   const nsPerCall = async (loop: Loop): Promise<number> => ((await elapsedMs(loop, times)) * 1e6) / times
-  const taken: Array<Timing> = []
-  for (let round = -warmUps; round < rounds; round++) {
-    let [bareNs, guardedNs] = [Infinity, Infinity]
-    for (let slice = 0; slice < slicesPerRound; slice++) {
-      bareNs = Math.min(bareNs, await nsPerCall(bare))
-      guardedNs = Math.min(guardedNs, await nsPerCall(guarded))
-    }
-    if (round >= 0) taken.push({ bare: bareNs, guarded: guardedNs, overhead: guardedNs - bareNs })
-  }
-  return {
-    bare: median(taken.map((it) => it.bare)),
-    guarded: median(taken.map((it) => it.guarded)),
-    overhead: median(taken.map((it) => it.overhead))
-  }
+  return async () => ({ bare: await nsPerCall(bare), guarded: await nsPerCall(guarded) })
 }
-
-export const leastDisturbed = (timings: ReadonlyArray<Timing>): Timing =>
-  timings.reduce((least, it) => (it.guarded < least.guarded ? it : least))

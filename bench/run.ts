@@ -1,20 +1,24 @@
 /**
  * `npm run bench`: what a policy costs, beside what a user would pick instead.
  *
- * Every case runs in a process of its own, several times, in turn with all the others: see `measure.ts` for how. Overheads are nanoseconds
- * of processor time for one call, less what the same call costs without a policy. A rejected call never runs what it guards, so there the
- * whole call counts, with the handling of the error.
+ * Every case has a process of its own, and all of them take turns: see `measure.ts` for how and why. It is done several times over with new
+ * processes, for the compiler of a process decides some things once and for all. Overheads are nanoseconds of processor time for one call, less what
+ * the same call costs without a policy. A rejected call never runs what it guards, so there the whole call counts, with the handling of the error.
  *
- * It measures and does not judge: the exit code is 0 unless a case crashes.
+ * It measures and does not judge: the exit code is 0 unless a case crashes. With words as arguments it measures only the rows and cases that contain one.
  */
-import { spawnSync } from "node:child_process"
+import { fork, spawnSync, type ChildProcess } from "node:child_process"
+import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { cpus } from "node:os"
-import { memory, timed, type Result, type TimedCase } from "./cases.ts"
+import { memory, timed, type TimedCase } from "./cases.ts"
 import type { Footprint } from "./memory.ts"
-import { leastDisturbed, rounds, type Timing } from "./measure.ts"
+import { fastest, median, overhead, quantile, type Timing } from "./measure.ts"
 
-const processes = 5
+const sets = 3
+const roundsPerSet = 9
+const turnsPerRound = 4
+const warmUps = 1
 
 interface Row {
   readonly title: string
@@ -109,41 +113,69 @@ const footprint = { must: 600, aim: 350 }
 
 // -- running ------------------------------------------------------------------------------------------------------------
 
-/** The bundle's exit code says whether it is small enough, which is no crash: it has printed that itself. */
-const node = (args: ReadonlyArray<string>, allowed = 0): string => {
-  const { error, signal, status, stderr, stdout } = spawnSync(process.execPath, [...process.execArgv, ...args], {
-    encoding: "utf8",
-    maxBuffer: 16 * 2 ** 20
-  })
-  if (error !== undefined) throw error
-  if (status === null || status > allowed)
-    throw new Error(`${args.join(" ")} ended with ${status ?? signal}\n${stderr}`)
-  return stdout
-}
-
 const here = (file: string): string => `${import.meta.dirname}/${file}`
 
-const measure = (name: string): Result => JSON.parse(node(["--expose-gc", here("case.ts"), name])) as Result
+const progress = (text: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+}
 
-const names = Object.keys(timed) as Array<TimedCase>
+const start = (name: string): ChildProcess =>
+  fork(here("case.ts"), [name], { execArgv: [...process.execArgv, "--expose-gc"] })
+
+/** What a case says next; it fails if the case ends instead. */
+const said = async <A>(child: ChildProcess): Promise<A> => {
+  const ended = new AbortController()
+  const exit = once(child, "exit", { signal: ended.signal }).then(([code]) => {
+    throw new Error(`${child.spawnargs.at(-1)} ended with ${code}`)
+  })
+  exit.catch(() => {})
+  const [message] = await Promise.race([once(child, "message"), exit])
+  ended.abort()
+  return message as A
+}
+
+const wanted = process.argv.slice(2)
+const isWanted = (text: string): boolean => wanted.length === 0 || wanted.some((word) => text.includes(word))
+
+const shown = rows.filter(({ ours, theirs, title }) => isWanted([title, ours, theirs].flat().join(" ")))
+const needed = new Set(shown.flatMap(({ ours, theirs }) => (theirs === "bare" ? [ours] : [ours, ...theirs])))
+const names = (Object.keys(timed) as Array<TimedCase>).filter((name) => needed.has(name) || isWanted(name))
+
+/** Of each case, its fastest turns in every round. */
 const taken = new Map<TimedCase, Array<Timing>>(names.map((name) => [name, []]))
-for (let run = 1; run <= processes; run++) {
+
+for (let set = 1; set <= sets; set++) {
+  const children = new Map<TimedCase, ChildProcess>()
   for (const [i, name] of names.entries()) {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${run}/${processes}  ${i + 1}/${names.length}  ${name}`)
-    taken.get(name)!.push(measure(name) as Timing)
+    progress(`set ${set}/${sets}, warming up ${i + 1}/${names.length}  ${name}`)
+    const child = start(name)
+    await said(child)
+    children.set(name, child)
   }
+  for (let round = 1 - warmUps; round <= roundsPerSet; round++) {
+    progress(`set ${set}/${sets}, round ${round}/${roundsPerSet}`)
+    const turns = new Map<TimedCase, Array<Timing>>(names.map((name) => [name, []]))
+    for (let turn = 0; turn < turnsPerRound; turn++) {
+      for (const [name, child] of children) {
+        child.send("turn")
+        turns.get(name)!.push(await said<Timing>(child))
+      }
+    }
+    if (round > 0) for (const name of names) taken.get(name)!.push(fastest(turns.get(name)!))
+  }
+  for (const child of children.values()) child.disconnect()
 }
-const memoryUsed = measure(memory) as Footprint
-if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
+const child = start(memory)
+const memoryUsed = await said<Footprint>(child)
+child.disconnect()
+progress("")
 
-const results = new Map(names.map((name) => [name, leastDisturbed(taken.get(name)!)]))
-const overhead = (name: TimedCase): number => results.get(name)!.overhead
-
-const compared = ({ ours, theirs }: Row): readonly [ours: number, theirs: number] => {
-  if (theirs !== "bare") return [overhead(ours), Math.min(...theirs.map(overhead))]
-  const { bare, overhead: added } = results.get(ours)!
-  return [bare + added, bare]
-}
+/** Of each round, how the two sides of a row compare. */
+const compared = ({ ours, theirs }: Row): ReadonlyArray<readonly [ours: number, theirs: number]> =>
+  taken.get(ours)!.map((timing, round) => {
+    if (theirs === "bare") return [timing.guarded, timing.bare]
+    return [overhead(timing), Math.min(...theirs.map((name) => overhead(taken.get(name)![round]!)))]
+  })
 
 // -- printing -----------------------------------------------------------------------------------------------------------
 
@@ -155,26 +187,45 @@ const verdict = (value: number, { aim, must }: { readonly aim: number; readonly 
 
 const cpu = cpus()
 console.log(`Node ${process.version}, ${cpu.length} × ${cpu[0]?.model ?? "unknown CPU"}`)
-console.log(
-  `median of ${rounds} rounds, of the least disturbed of ${processes} processes; ns of processor time a call\n`
-)
+console.log(`medians of ${sets * roundsPerSet} rounds, with the middle half of them; ns of processor time a call\n`)
 
 const width = Math.max(...rows.map(({ title }) => title.length)) + 2
 const line = (title: string, ...columns: ReadonlyArray<string>): void =>
   console.log(title.padEnd(width) + columns.join("  "))
+/** Where the middle half of the rounds lies. */
+const middle = (values: ReadonlyArray<number>, shown: (value: number) => string): string =>
+  [0.25, 0.75].map((q) => shown(quantile(values, q)).trim()).join(" … ")
 
-line("overhead", right("ours", 7), right("theirs", 7), right("ratio", 7), right("must", 7), right("aim", 7))
-for (const row of rows) {
-  const [ours, theirs] = compared(row)
-  const ratio = ours / theirs
-  const bounds = [row.must, row.aim].map((it) => right(share(it), 7))
-  line(row.title, ns(ours), ns(theirs), right(share(ratio), 7), ...bounds, verdict(ratio, row))
+const blank = right("", 7)
+line(
+  "overhead",
+  right("ours", 7),
+  right("theirs", 7),
+  right("ratio", 7),
+  right("", 15),
+  right("must", 7),
+  right("aim", 7)
+)
+for (const row of shown) {
+  const pairs = compared(row)
+  const ratios = pairs.map(([ours, theirs]) => ours / theirs)
+  const ratio = median(ratios)
+  line(
+    row.title,
+    ns(median(pairs.map(([ours]) => ours))),
+    ns(median(pairs.map(([, theirs]) => theirs))),
+    right(share(ratio), 7),
+    right(middle(ratios, share), 15),
+    ...[row.must, row.aim].map((it) => right(share(it), 7)),
+    verdict(ratio, row)
+  )
 }
 line(
   `memory of one keyed circuit with a window of ${100} calls, ${memoryUsed.keys} keys`,
   right(`${memoryUsed.bytes.toFixed(0)} B`, 7),
-  " ".repeat(7),
-  " ".repeat(7),
+  blank,
+  blank,
+  right("", 15),
   right(`${footprint.must} B`, 7),
   right(`${footprint.aim} B`, 7),
   verdict(memoryUsed.bytes, footprint)
@@ -182,17 +233,32 @@ line(
 line(
   "timers while idle",
   right(`${memoryUsed.timers}`, 7),
-  ...[7, 7, 7, 7].map((w) => " ".repeat(w)),
+  blank,
+  blank,
+  right("", 15),
+  blank,
+  blank,
   verdict(memoryUsed.timers, { must: 0, aim: 0 })
 )
 
 console.log("")
-line("every case", right("bare", 7), right("whole", 7), right("overhead", 8), right("min … max of the processes", 27))
+line("every case", right("bare", 7), right("whole", 7), right("overhead", 8), right("middle half", 17))
 for (const name of names) {
-  const { bare, guarded } = results.get(name)!
-  const all = taken.get(name)!.map((it) => it.overhead)
-  const spread = `${Math.min(...all).toFixed(0)} … ${Math.max(...all).toFixed(0)}`
-  line(name, ns(bare), ns(guarded), right(overhead(name).toFixed(0), 8), right(spread, 27))
+  const timings = taken.get(name)!
+  const overheads = timings.map(overhead)
+  line(
+    name,
+    ns(median(timings.map((it) => it.bare))),
+    ns(median(timings.map((it) => it.guarded))),
+    right(median(overheads).toFixed(0), 8),
+    right(middle(overheads, ns), 17)
+  )
 }
 
-if (existsSync(here("bundle.ts"))) console.log(`\n${node([here("bundle.ts")], 1)}`)
+if (existsSync(here("bundle.ts")) && wanted.length === 0) {
+  const { error, status, stderr, stdout } = spawnSync(process.execPath, [...process.execArgv, here("bundle.ts")], {
+    encoding: "utf8"
+  })
+  if (error !== undefined || status === null) throw error ?? new Error(stderr)
+  console.log(`\n${stdout}`)
+}
