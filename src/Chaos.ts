@@ -47,7 +47,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Context, Duration, MutableRef } from "effect"
 import * as Internal from "./internal/chaos.ts"
-import { CurrentCall, currentFrame, Region, withinRegion } from "./internal/currentCall.ts"
+import { CurrentCall, frameIn, Region, withinRegion } from "./internal/currentCall.ts"
 import { dataFirstOrLast } from "./internal/dataFirstOrLast.ts"
 import { nowMs } from "./internal/time.ts"
 import * as validate from "./internal/validate.ts"
@@ -309,7 +309,7 @@ export const layer = (config: Config): Layer.Layer<never> => {
   return Layer.effect(CurrentCall)(
     Effect.withFiber((fiber) => {
       const now = nowMs(fiber)
-      const region = new Region(currentFrame(fiber), { chaos: new Internal.Injector(steps, now) }, now)
+      const region = new Region(frameIn(fiber.context), { chaos: new Internal.Injector(steps, now) }, now)
       return Effect.as(
         Effect.addFinalizer(() => Effect.sync(() => (region.live = false))),
         region

@@ -13,7 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { dataFirstOrLast } from "./internal/dataFirstOrLast.ts"
 import { bounded, defectsOf } from "./internal/bounded.ts"
-import { armedFor, CurrentCall, currentFrame, Region, withinRegion } from "./internal/currentCall.ts"
+import { armedFor, CurrentCall, currentFrame, frameIn, Region, withinRegion } from "./internal/currentCall.ts"
 import * as codecs from "./internal/deadlineCodecs.ts"
 import { DeadlineExceeded } from "./internal/errors.ts"
 import { emitter } from "./internal/spanEvents.ts"
@@ -109,14 +109,13 @@ const limited = <A, E, R>(
     }
     if (ms <= 0) return Effect.fail(exceeded())
     // armed also where one around is nearer, whose owner then interrupts first: this region may outlive that owner
-    const parent = currentFrame(fiber)
-    const region = new Region(parent, { deadline: { at: now + ms, owner } }, now)
+    const region = new Region(frameIn(fiber.context), { deadline: { at: now + ms, owner } }, now)
     const body = Effect.provideService(self, CurrentCall, region)
     return bounded<A, E, R, A, E | DeadlineExceeded, never>(
       fiber,
       fiber.context as never,
       body,
-      armedFor(ms, parent, now),
+      armedFor(ms, region.parent, now),
       (exit, timedOut) => {
         region.live = false
         return timedOut

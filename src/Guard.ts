@@ -33,7 +33,7 @@ export type Phase = "throttle" | "rate" | "concurrency" | "circuit"
 export interface Call {
   /** The policy's name; the guard's own name when it is used alone. */
   readonly policy: string
-  /** The key said at the call for this guard, if it is keyed. */
+  /** The key said at the call for this guard, unless its class says that it is not keyed (`keyed: false`, as this library's do). */
   readonly key: string | undefined
   /** 1 for the first attempt of the call. */
   readonly attempt: number

@@ -56,7 +56,7 @@ import { Ratio } from "./internal/budgets/ratio.ts"
 import { makeTask } from "./internal/budgets/task.ts"
 import { Throttle } from "./internal/budgets/throttle.ts"
 import { TokenBucket } from "./internal/budgets/tokenBucket.ts"
-import { noTasks, withinRegion } from "./internal/currentCall.ts"
+import { withinRegion } from "./internal/currentCall.ts"
 import { KeyedMap } from "./internal/keyed.ts"
 import { nowMs } from "./internal/time.ts"
 import * as validate from "./internal/validate.ts"
@@ -560,5 +560,5 @@ const bindTask = (options: TaskOptions) => {
   const maxRetries = validate.integer("maxRetries", options.maxRetries, 0)
   const name = validate.name("name", options.name ?? "RetryBudget.task")
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    withinRegion(self, (parent) => ({ tasks: [...(parent?.tasks ?? noTasks), makeTask(name, maxRetries)] }))
+    withinRegion(self, () => ({ task: makeTask(name, maxRetries) }))
 }

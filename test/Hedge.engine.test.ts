@@ -538,6 +538,15 @@ describe("what attempts see and say", () => {
     })
   )
 
+  it.effect("a first attempt that succeeds although its hedge failed is none", () =>
+    Effect.gen(function* () {
+      const it = scenario(ok(500), net(10))
+      const [, events] = yield* Telemetry.recorded(timed(it.effect.pipe(withResilience(hedged))))
+      assert.isTrue(events.some((event) => event._tag === "AttemptFailed" && event.error === "Net"))
+      assert.isFalse(events.some((event) => event._tag === "CallRecovered"))
+    })
+  )
+
   it.effect("a nested call in a hedge counts as below the policy", () =>
     Effect.gen(function* () {
       const seen: Array<number> = []

@@ -136,6 +136,24 @@ describe("key", () => {
     })
   )
 
+  it.effect("nor does a call that outlives the keyed one, in a region or not", () =>
+    Effect.gen(function* () {
+      const keyed = Policy.make({ name: "outer", safety: Idempotency.key() })
+      const nested = Effect.serviceOption(Idempotency.Key).pipe(withResilience(Policy.make({ name: "inner" })))
+      const later = Effect.andThen(Effect.sleep(10), nested)
+      const daemons = yield* Effect.all([
+        Effect.forkDetach(later),
+        Effect.forkDetach(Effect.andThen(Effect.sleep(10), Deadline.within(nested, "1 second"))),
+        Effect.forkDetach(Deadline.within(later, "1 second"))
+      ]).pipe(withResilience(keyed, { idempotencyKey: "K1" }))
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(
+        yield* Effect.all(daemons.map(Fiber.join)),
+        daemons.map(() => Option.none())
+      )
+    })
+  )
+
   it.effect("a mint that dies ends the call before anything is sent", () =>
     Effect.gen(function* () {
       let ran = false

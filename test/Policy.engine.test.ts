@@ -55,6 +55,63 @@ describe("keys", () => {
     })
   )
 
+  it.effect("what is not keyed is told none, although others are", () =>
+    Effect.gen(function* () {
+      const trip = CircuitBreaker.consecutiveFailures(1)
+      class Host extends CircuitBreaker.Service<Host>()("test/Host", { trip, keys: {} }) {}
+      class Whole extends CircuitBreaker.Service<Whole>()("test/Whole", { trip }) {}
+      class Budget extends RetryBudget.Service<Budget>()(
+        "test/Budget",
+        RetryBudget.fixedRate({ perSecond: 1, burst: 2 })
+      ) {}
+      const told: Array<unknown> = []
+      const whole = Effect.map(Whole, (guard) => ({
+        ...guard,
+        look: (call: Guard.Call) => void told.push(call.key),
+        admit: (call: Guard.Call) => {
+          told.push(call.key)
+          return Guard.admitted({ settle: () => {} })
+        }
+      }))
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: every(1, 1),
+        guards: [Whole, Host],
+        budget: Budget
+      })
+      const [, events] = yield* Telemetry.recorded(
+        throughTime(withResilience(fail, policy, { key: "a" }).pipe(Effect.provideServiceEffect(Whole, whole)))
+      ).pipe(Effect.provide([Host.layer, Whole.layer, Budget.layer]))
+      assert.deepStrictEqual(new Set(told), new Set([undefined]))
+      const changes = events.flatMap((event) => (event._tag === "BudgetChanged" ? [[event.budget, event.key]] : []))
+      assert.deepStrictEqual(changes[0], ["test/Budget", undefined])
+    })
+  )
+
+  it.effect("a nested call at another key of the same budget is counted there", () =>
+    Effect.gen(function* () {
+      class Tenant extends RetryBudget.Service<Tenant>()(
+        "test/Tenant",
+        RetryBudget.ratio({ ratio: 1, minPerSecond: 0 }),
+        { keys: {} }
+      ) {}
+      const policy = (name: string) => Policy.make({ name, safety: "idempotent", faults, budget: Tenant })
+      const nested = (inner: string) =>
+        Effect.succeed(1).pipe(
+          withResilience(policy("in"), { key: inner }),
+          withResilience(policy("out"), { key: "a" })
+        )
+      yield* Effect.gen(function* () {
+        yield* nested("b")
+        assert.deepStrictEqual([yield* Tenant.balance("a"), yield* Tenant.balance("b")], [1, 1])
+        yield* nested("a")
+        assert.deepStrictEqual([yield* Tenant.balance("a"), yield* Tenant.balance("b")], [2, 1])
+      }).pipe(Effect.provide(Tenant.layer))
+    })
+  )
+
   it.effect("guards see the key, the deadline, the time and a seeded random number", () =>
     Effect.gen(function* () {
       const book = new Book()
@@ -408,6 +465,27 @@ describe("what others do wrong", () => {
     })
   )
 
+  it.effect("a guard that dies when it is looked at ends the call, and listeners hear of it", () =>
+    Effect.gen(function* () {
+      const One = Context.Service<"one", Guard.Guard<never>>("one")
+      const policy = Policy.make({ name: "p", guards: [One] })
+      const look = (): undefined => {
+        throw new Error("broken")
+      }
+      const [exit, events] = yield* Telemetry.recorded(
+        withResilience(Effect.void, policy).pipe(
+          Effect.provideService(One, { ...bookedGuard(new Book(), "one"), look })
+        )
+      )
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      assert.deepStrictEqual(
+        events.map((event) => event._tag),
+        ["CallStarted", "CallFailed"]
+      )
+      assert.deepInclude(events[1], { error: "Defect", attempts: 0 })
+    })
+  )
+
   it.effect("a guard that hands over nonsense ends the call, and does not hang it", () =>
     Effect.gen(function* () {
       const Odd = Context.Service<"odd", Guard.Guard<never>>("odd")
@@ -563,6 +641,22 @@ describe("telemetry of a call", () => {
       assert.deepInclude(late.at(-3), { outcome: "interrupted", elapsed: Duration.millis(400) })
       assert.deepInclude(late.at(-2), { name: "short", after: Duration.millis(1_500) })
       assert.deepInclude(late.at(-1), { error: "DeadlineExceeded", lastError: "AttemptTimeout" })
+    })
+  )
+
+  it.effect("a deadline that cuts a retry: what failed before is the last error, in the error and in the event", () =>
+    Effect.gen(function* () {
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", deadline: 100, retry: every(10, 3) })
+      for (const steps of [[fail, Effect.never], [Effect.never]]) {
+        const it = scripted<never, Net | Gone>(...steps)
+        const [exit, events] = yield* Telemetry.recorded(throughTime(it.effect.pipe(withResilience(policy))))
+        const error = errorOf(yield* exit)
+        const failed = events.at(-1)
+        assert.deepInclude(failed, { _tag: "CallFailed", error: "DeadlineExceeded" })
+        const last = steps.length === 1 ? undefined : "Net"
+        assert.strictEqual((error as Deadline.DeadlineExceeded).lastError === undefined ? undefined : "Net", last)
+        assert.strictEqual(failed?._tag === "CallFailed" ? failed.lastError : "none", last)
+      }
     })
   )
 

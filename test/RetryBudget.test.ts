@@ -4,7 +4,11 @@ import { TestClock } from "effect/testing"
 import type { Outcome, OutcomeKind } from "../src/Guard.ts"
 import { InvalidOption } from "../src/InvalidOption.ts"
 import type { Budget } from "../src/internal/budget.ts"
-import { currentFrame } from "../src/internal/currentCall.ts"
+import * as Backoff from "../src/Backoff.ts"
+import * as Deadline from "../src/Deadline.ts"
+import * as Policy from "../src/Policy.ts"
+import { withResilience } from "../src/Policy.ts"
+import { currentFrame, tasksAround } from "../src/internal/currentCall.ts"
 import { nowMs } from "../src/internal/time.ts"
 import * as RetryBudget from "../src/RetryBudget.ts"
 
@@ -581,11 +585,10 @@ describe("layerConfig", () => {
 })
 
 describe("task", () => {
-  const frame = Effect.withFiber((fiber) => Effect.succeed(currentFrame(fiber)))
-  const tasks = Effect.map(frame, (frame) => frame?.tasks ?? [])
+  const tasks = Effect.withFiber((fiber) => Effect.succeed(tasksAround(currentFrame(fiber))))
   /** As the engine does: from every task around, all or none. */
   const retry = Effect.map(tasks, (tasks) => {
-    const tokens = tasks.map((task) => task.begin(0, undefined, true).retry(0, { timeout: false, kind: "retry" }))
+    const tokens = tasks.map((task) => task.retry())
     if (tokens.every((token) => token !== undefined)) return true
     for (const token of tokens) token?.cancel(0)
     return false
@@ -624,14 +627,14 @@ describe("task", () => {
     })
   )
 
-  it.effect("stands in the frame with its name, the outer before the inner", () =>
+  it.effect("stands around with its name, the outer before the inner", () =>
     Effect.gen(function* () {
-      const seen = yield* frame.pipe(
+      const seen = yield* tasks.pipe(
         RetryBudget.task({ maxRetries: 1 }),
         RetryBudget.task({ maxRetries: 2, name: "import" })
       )
       assert.deepStrictEqual(
-        seen?.tasks.map((_) => _.name),
+        seen.map((_) => _.name),
         ["import", "RetryBudget.task"]
       )
     })
@@ -647,6 +650,27 @@ describe("task", () => {
       assert.strictEqual((yield* tasks).length, 0)
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(daemon)).length, 0)
+    })
+  )
+
+  it.effect("does not outlive its effect in a region, or a call, that does", () =>
+    Effect.gen(function* () {
+      const down = Effect.fail({ isRetryable: true })
+      const policy = Policy.make({
+        name: "p",
+        safety: "idempotent",
+        retry: Backoff.constant(1_000).pipe(Backoff.times(2))
+      })
+      const attempts = Effect.map(Effect.flip(withResilience(down, policy)), (error) =>
+        "attempts" in error ? error.attempts : 1
+      )
+      const daemons = yield* Effect.all([
+        Effect.forkDetach(Effect.sleep("1 second").pipe(Effect.andThen(attempts), Deadline.within("10 seconds"))),
+        // begins within the task, and asks for its retries after it
+        Effect.forkDetach(attempts, { startImmediately: true })
+      ]).pipe(RetryBudget.task({ maxRetries: 1 }))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* Effect.all(daemons.map(Fiber.join)), [3, 3])
     })
   )
 

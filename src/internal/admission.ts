@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
-import type { Context, Fiber } from "effect"
+import type { Fiber } from "effect"
 import type { Admitted, Call as GuardCall, Pending, Permit, Rejected } from "../Guard.ts"
 import { bounded } from "./bounded.ts"
 import type { DeadlineInForce } from "./currentCall.ts"
-import type { CallOptions, Plan } from "./plan.ts"
+import type { CallOptions, Plan, Service } from "./plan.ts"
 import type { Surroundings } from "./surroundings.ts"
 import type { AttemptKind, Emit } from "./events.ts"
 import type { Level } from "./priorities.ts"
@@ -76,16 +76,16 @@ class Asking implements GuardCall {
 /** The key said at the call for one service. */
 export const keyFor = (
   call: { readonly options: CallOptions | undefined },
-  service: Context.Key<unknown, unknown>
+  service: Service<unknown>
 ): string | undefined => {
   const key = call.options?.key
-  return typeof key === "object" ? key[service.key] : key
+  return !service.keyed ? undefined : typeof key === "object" ? key[service.key] : key
 }
 
 const ask = (call: Entrant, i: number): GuardCall => {
-  const perService = typeof call.options?.key === "object"
-  if (!perService && call.asking !== undefined) return call.asking
-  return (call.asking = new Asking(call, keyFor(call, call.plan.guards[call.around.order[i]!]!)))
+  const key = keyFor(call, call.plan.guards[call.around.order[i]!]!)
+  if (call.asking !== undefined && call.asking.key === key) return call.asking
+  return (call.asking = new Asking(call, key))
 }
 
 /**

@@ -80,7 +80,9 @@ export const noteEnd = (call: Call, exit: Exit.Exit<unknown, unknown>): void => 
   if (Exit.isFailure(exit)) return noteFailure(call, exit.cause, call.lastError)
   const attempts = call.begun
   const elapsed = sinceStart(call)
-  if (call.retries !== undefined) note(call, "CallRecovered", { attempts, error: labelOf(call.lastError), elapsed })
+  if (call.retries !== undefined && (call.winner ?? call.kind) !== "first") {
+    note(call, "CallRecovered", { attempts, error: labelOf(call.lastError), elapsed })
+  }
   note(call, "CallSucceeded", { attempts, elapsed })
 }
 

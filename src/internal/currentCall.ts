@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 import type { Budget } from "./budget.ts"
+import type { Task } from "./budgets/task.ts"
 import type { Chaos } from "./chaos.ts"
 import { orUndefined } from "./context.ts"
 import type { AttemptKind } from "./events.ts"
@@ -32,24 +33,28 @@ export interface Frame {
   readonly deadline: DeadlineInForce | undefined
   /** When the attempt in progress, if one is, should be cut by a timeout of its own or of an attempt around: monotonic milliseconds. */
   readonly attemptEnds: number | undefined
+  /** The key that an effect which runs here finds, unless its user has provided another. */
   readonly idempotencyKey: string | undefined
   /** How much the call matters; undefined outside of all calls. */
   readonly priority: Level | undefined
   /** What to inject into the attempts of the calls within. Here, because a call looks for the frame around it anyway. */
   readonly chaos: Chaos | undefined
-  /** The budgets of the tasks around: every retry below draws from each of them. */
-  readonly tasks: ReadonlyArray<Budget>
-  /** Whether the call counts towards this budget. */
-  readonly uses: ((budget: Budget) => boolean) | undefined
+  /** The budget of a task that begins here: every retry below draws from it. */
+  readonly task: Task | undefined
+  /** Whether the call counts towards this budget, at this key. */
+  readonly uses: ((budget: Budget, key: string | undefined) => boolean) | undefined
 }
 
 export const CurrentCall = Context.Reference<Frame | undefined>("effect-resilience/CurrentCall", {
   defaultValue: () => undefined
 })
 
+/** The innermost frame, which may have ended. */
+export const frameIn = (context: Context.Context<never>): Frame | undefined => orUndefined(context, CurrentCall)
+
 /** The innermost frame that still runs. */
 export const currentFrame = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined =>
-  innermostLive(orUndefined(fiber.context, CurrentCall))
+  innermostLive(frameIn(fiber.context))
 
 /** The frame itself if it still runs, else the innermost around it that does. */
 export const innermostLive = (frame: Frame | undefined): Frame | undefined => {
@@ -57,21 +62,28 @@ export const innermostLive = (frame: Frame | undefined): Frame | undefined => {
   return frame
 }
 
-/** Whether a call around counts towards this budget already. */
-export const usedAround = (frame: Frame | undefined, budget: Budget): boolean => {
+/** Whether a call around counts towards this budget already: each key is a budget of its own. */
+export const usedAround = (frame: Frame | undefined, budget: Budget, key: string | undefined): boolean => {
   for (; frame !== undefined; frame = innermostLive(frame.parent)) {
-    if (frame.uses?.(budget) === true) return true
+    if (frame.uses?.(budget, key) === true) return true
   }
   return false
 }
 
-export const noTasks: ReadonlyArray<Budget> = []
+/** The budgets of the tasks around that still run, the outermost first. */
+export const tasksAround = (frame: Frame | undefined): ReadonlyArray<Task> => {
+  const tasks: Array<Task> = []
+  for (frame = innermostLive(frame); frame !== undefined; frame = innermostLive(frame.parent)) {
+    if (frame.task !== undefined) tasks.unshift(frame.task)
+  }
+  return tasks
+}
 
 export interface Change {
   readonly deadline?: DeadlineInForce | undefined
   /** No deadline around counts here. */
   readonly unbounded?: boolean
-  readonly tasks?: ReadonlyArray<Budget>
+  readonly task?: Task
   readonly chaos?: Chaos
 }
 
@@ -118,16 +130,21 @@ export const armedFor = (ms: number, parent: Frame | undefined, now: number): nu
 export class Region implements Frame {
   live = true
   readonly parent: Frame | undefined
-  readonly tasks: ReadonlyArray<Budget>
+  readonly idempotencyKey: string | undefined
   readonly uses = undefined
   private readonly change: Change
   private readonly since: number
 
-  constructor(parent: Frame | undefined, change: Change, now: number) {
-    this.parent = parent
+  constructor(around: Frame | undefined, change: Change, now: number) {
+    this.parent = innermostLive(around)
+    // a call that has ended leaves its key in the context of whoever outlives it
+    this.idempotencyKey = around?.idempotencyKey
     this.change = change
     this.since = now
-    this.tasks = change.tasks ?? parent?.tasks ?? noTasks
+  }
+
+  get task() {
+    return this.change.task
   }
 
   get deadline() {
@@ -151,9 +168,6 @@ export class Region implements Frame {
   get history() {
     return this.parent?.history
   }
-  get idempotencyKey() {
-    return this.parent?.idempotencyKey
-  }
   get priority() {
     return this.parent?.priority
   }
@@ -163,13 +177,9 @@ export class Region implements Frame {
 }
 
 /** Runs `self` in a region of its own, which ends with it. */
-export const withinRegion = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  change: (parent: Frame | undefined) => Change
-): Effect.Effect<A, E, R> =>
+export const withinRegion = <A, E, R>(self: Effect.Effect<A, E, R>, change: () => Change): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const parent = currentFrame(fiber)
-    const region = new Region(parent, change(parent), nowMs(fiber))
+    const region = new Region(frameIn(fiber.context), change(), nowMs(fiber))
     return Effect.onExitPrimitive(Effect.provideService(self, CurrentCall, region), () => {
       region.live = false
       return undefined

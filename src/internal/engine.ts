@@ -34,7 +34,6 @@ import {
   CurrentCall,
   innermostLive,
   nearest,
-  noTasks,
   type DeadlineInForce,
   type Frame
 } from "./currentCall.ts"
@@ -91,7 +90,7 @@ class Run {
 
 evaluated(Run, function (fiber) {
   const call = new Call(this.plan, this.options, this.self, fiber)
-  return Admission.look(call, 0) ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
+  return call.refused() ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
 })
 
 /** One call. As an effect it is the next attempt, from admission on. */
@@ -110,6 +109,7 @@ export class Call extends Permits implements Frame {
   readonly ownDeadlineMs: number | undefined
   readonly emit: Emit | undefined
 
+  readonly task = undefined
   live = true
   /**
    * "settled": the attempts of a hedged round have ended, and everybody was told. "over": what comes out is decided already, and only
@@ -128,11 +128,12 @@ export class Call extends Permits implements Frame {
   contextSet = false
   asking: GuardCall | undefined = undefined
   budgets: Array<BudgetCall> | undefined = undefined
-  taskBudgets: Array<BudgetCall> | undefined = undefined
   tokens: ReadonlyArray<Token> | undefined = undefined
   idempotencyKey: string | undefined
   /** From the first failure on. */
   retries: Retries | undefined = undefined
+  /** Of attempts that hedged each other, the one that has won. */
+  winner: AttemptKind | undefined = undefined
   /** The failure that a hedged round has ended with. */
   ended: Ended | undefined = undefined
 
@@ -168,8 +169,8 @@ export class Call extends Permits implements Frame {
     return this.around.context
   }
 
-  uses(budget: Budget): boolean {
-    return Budgets.uses(this, budget)
+  uses(budget: Budget, key: string | undefined): boolean {
+    return Budgets.uses(this, budget, key)
   }
 
   get policy(): string {
@@ -202,10 +203,6 @@ export class Call extends Permits implements Frame {
     return this.parent?.chaos
   }
 
-  get tasks(): ReadonlyArray<Budget> {
-    return this.parent === undefined ? noTasks : this.parent.tasks
-  }
-
   /** When the same request may be sent again although the dependency may have acted on it. */
   get resend(): "always" | "unprocessed" | "never" {
     return this.options?.resend ?? (this.plan.repeatable ? "always" : "unprocessed")
@@ -216,6 +213,15 @@ export class Call extends Permits implements Frame {
   }
 
   // -- one attempt ------------------------------------------------------------------------------------------------------
+
+  /** A free look before anything is begun: what it returns ends the call. */
+  refused(): Effect.Effect<never, unknown> | undefined {
+    try {
+      return Admission.look(this, 0)
+    } catch (defect) {
+      return this.giveUp(Cause.die(defect), undefined)
+    }
+  }
 
   /** From admission to decision. */
   next(): Effect.Effect<unknown, unknown, never> {
@@ -299,7 +305,6 @@ export class Call extends Permits implements Frame {
 
   /** Of an attempt that nested calls will see as `frame`. */
   attemptContext(frame: Frame): Context.Context<never> {
-    const { parent } = this
     let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
     if (this.retries !== undefined) {
       context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
@@ -308,8 +313,8 @@ export class Call extends Permits implements Frame {
       context = Context.add(context, Schedule.CurrentMetadata, Schedule.CurrentMetadata.defaultValue())
     }
     if (this.plan.keyed) return Context.add(context, Key, this.idempotencyKey!)
-    // another operation's key is never inherited; one that the user has provided in between stays
-    const inherited = parent?.idempotencyKey
+    // another operation's key is never inherited, whether that still runs or not; another that the user has provided in between stays
+    const inherited = this.around.frame?.idempotencyKey
     if (inherited === undefined || Context.getOrUndefined(context as Context.Context<Key>, Key) !== inherited)
       return context
     return Context.omit(Key)(context)
@@ -374,6 +379,8 @@ export class Call extends Permits implements Frame {
     if (this.emit !== undefined) noteAttempt(this, attempt, failed.outcome, errorTag(failed), elapsed)
     const { hedge, retry } = this.plan
     if ((retry === undefined && hedge === undefined) || !Outcomes.isRetried(failed.outcome)) return
+    // the call ends with it, and says what came before
+    if (cut === "deadline") return
     this.retries ??= new Retries(this, failed)
     this.retries.failed(attempt, failed, elapsed)
   }

@@ -117,7 +117,7 @@ export interface RetryDenied extends OfCall {
 }
 
 /**
- * A call has succeeded after at least one retry. A `CallSucceeded` follows.
+ * A call has succeeded in a retry or a hedge, after an attempt had failed. A `CallSucceeded` follows.
  *
  * @since 0.1.0
  * @category events

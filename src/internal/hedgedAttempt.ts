@@ -20,6 +20,7 @@ export class Hedge extends Permits implements Frame, Admission.Entrant {
   /** Of attempts that wait for admission together, the first to run is the earlier one. */
   number: number
   readonly kind = "hedge"
+  readonly task = undefined
   readonly call: Call
   now: number
   asking: GuardCall | undefined = undefined
@@ -70,11 +71,8 @@ export class Hedge extends Permits implements Frame, Admission.Entrant {
   get chaos() {
     return this.call.chaos
   }
-  get tasks(): ReadonlyArray<Budget> {
-    return this.call.tasks
-  }
-  uses(budget: Budget): boolean {
-    return this.call.uses(budget)
+  uses(budget: Budget, key: string | undefined): boolean {
+    return this.call.uses(budget, key)
   }
 
   // -- admission --------------------------------------------------------------------------------------------------------

@@ -177,6 +177,7 @@ class Round {
   private succeeded(attempt: Call | Hedge, exit: Exit.Exit<unknown, unknown>): void {
     const elapsed = this.tell(attempt, Outcomes.success, this.result !== undefined)
     if (attempt === this.call) this.hedging.record(this.call.now, elapsed)
+    if (this.result === undefined) this.call.winner = attempt.kind
     this.decide(exit)
   }
 

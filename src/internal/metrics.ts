@@ -61,7 +61,11 @@ export const recorder = (context: Context.Context<never>): Recorder => {
   const calls = counter("calls", "Calls ended", ["policy", "outcome"])
   const attempts = counter("attempts", "Attempts ended, first attempts included", ["policy", "outcome", "error"])
   const retries = counter("retries", "Retries decided on, by the error that caused them", ["policy", "error"])
-  const recovered = counter("retries.recovered", "Calls that succeeded after at least one retry", ["policy"])
+  const recovered = counter(
+    "retries.recovered",
+    "Calls that succeeded in a retry or a hedge, after an attempt had failed",
+    ["policy"]
+  )
   const denied = counter("retries.denied", "Transient failures after which no further retry was made", [
     "policy",
     "reason"

@@ -17,8 +17,8 @@ export interface Plan {
   readonly said: Options
   readonly name: string
   readonly classifier: Classifier
-  readonly guards: ReadonlyArray<Context.Key<unknown, Guard<unknown>>>
-  readonly budgets: ReadonlyArray<Context.Key<unknown, Budget>>
+  readonly guards: ReadonlyArray<Service<Guard<unknown>>>
+  readonly budgets: ReadonlyArray<Service<Budget>>
   readonly deadlineMs: number | undefined
   readonly attemptTimeoutMs: number | undefined
   readonly retry: { readonly transient: RetrySchedule; readonly throttled: RetrySchedule } | undefined
@@ -32,6 +32,11 @@ export interface Plan {
   /** The order of the guards by phase, as found in the last call. */
   order: ReadonlyArray<number>
   readonly recent: Recent
+}
+
+/** A service of a policy, and whether it is told the key of a call: one of the user's that does not say is. */
+export interface Service<S> extends Context.Key<unknown, S> {
+  readonly keyed: boolean
 }
 
 export type RetrySchedule = Schedule.Schedule<unknown, unknown, never, never>
@@ -169,16 +174,19 @@ const hedging = (
   return { name: option, max, delayMs: () => afterMs, record: () => {} }
 }
 
-const services = (option: string, given: unknown, example: string): ReadonlyArray<Context.Key<unknown, unknown>> => {
+const services = (option: string, given: unknown, example: string): ReadonlyArray<Service<unknown>> => {
   const list: ReadonlyArray<unknown> = Array.isArray(given) ? given : [given]
   for (const service of list) {
     if (!Context.isKey(service)) invalid(option, service, `service classes, such as a ${example} class`)
   }
-  const keys = list as ReadonlyArray<Context.Key<unknown, unknown>>
+  const keys = list as ReadonlyArray<Context.Key<unknown, unknown> & { readonly keyed?: boolean }>
   const ids = keys.map((service) => service.key)
   if (new Set(ids).size !== ids.length) invalid(option, ids, "service classes, each once")
   // they are looked up by their ids in every call, and a class with so many members is slow to say its own
   return keys.map((service) =>
-    Object.assign(Object.create(service) as Context.Key<unknown, unknown>, { key: service.key })
+    Object.assign(Object.create(service) as Context.Key<unknown, unknown>, {
+      key: service.key,
+      keyed: service.keyed !== false
+    })
   )
 }

@@ -7,7 +7,7 @@ import type { Context, Fiber } from "effect"
 import type { Guard } from "../Guard.ts"
 import type { Budget } from "./budget.ts"
 import { clockIn, orUndefined, service } from "./context.ts"
-import { CurrentCall, type Frame } from "./currentCall.ts"
+import { frameIn, type Frame } from "./currentCall.ts"
 import { CurrentListener, type Emit } from "./events.ts"
 import type { Plan } from "./plan.ts"
 
@@ -64,7 +64,7 @@ const find = (plan: Plan, context: Context.Context<never>): Surroundings => {
   return {
     context,
     clock: clockIn(context),
-    frame: orUndefined(context, CurrentCall),
+    frame: frameIn(context),
     listener: orUndefined(context, CurrentListener),
     guards,
     // as it is now that they were found

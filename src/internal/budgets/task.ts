@@ -1,8 +1,14 @@
 // A number of retries that never comes back: the budget of one task.
-import type { Budget, BudgetCall, Token } from "../budget.ts"
+import type { Token } from "../budget.ts"
 import { ignore } from "../budgets.ts"
 
-export const makeTask = (name: string, maxRetries: number): Budget => {
+export interface Task {
+  readonly name: string
+  /** Check and take in one step: a token for one more attempt, or nothing. */
+  readonly retry: () => Token | undefined
+}
+
+export const makeTask = (name: string, maxRetries: number): Task => {
   let left = maxRetries
   const token: Token = {
     settle: ignore,
@@ -10,14 +16,12 @@ export const makeTask = (name: string, maxRetries: number): Budget => {
       left++
     }
   }
-  const call: BudgetCall = {
-    attempt: ignore,
+  return {
+    name,
     retry: () => {
       if (left === 0) return undefined
       left--
       return token
-    },
-    end: ignore
+    }
   }
-  return { name, begin: () => call }
 }
