@@ -159,6 +159,7 @@ describe("tests mirror src", () => {
     "internal/budgets/tokenBucket": "test/internal/budgets.test.ts",
     "internal/callBudgets": "test/RetryBudget.test.ts",
     "internal/callEvents": "test/Telemetry.test.ts",
+    "internal/callFrame": "test/Policy.engine.test.ts",
     "internal/callStart": "test/Backoff.test.ts",
     "internal/circuitOpen": "test/CircuitBreaker.test.ts",
     "internal/context": "test/Policy.engine.test.ts",

@@ -3,11 +3,11 @@ import type { Outcome } from "../Guard.ts"
 import { keyFor } from "./admission.ts"
 import type { Budget, RetryRequest, Token } from "./budget.ts"
 import { tasksAround, usedAround } from "./currentCall.ts"
-import type { Call } from "./engine.ts"
+import type { CallFrame } from "./callFrame.ts"
 import type { Emit } from "./events.ts"
 
 /** The call counts towards each budget of its policy; once, however deeply policies that use the same one are nested. */
-export const begin = (call: Call): void => {
+export const begin = (call: CallFrame): void => {
   const { budgets } = call.around
   for (let i = 0; i < budgets.length; i++) {
     const budget = budgets[i]!
@@ -18,13 +18,18 @@ export const begin = (call: Call): void => {
   }
 }
 
-export const uses = (call: Call, budget: Budget, key: string | undefined): boolean => {
+export const uses = (call: CallFrame, budget: Budget, key: string | undefined): boolean => {
   const i = call.around.budgets.indexOf(budget)
   return i >= 0 && keyFor(call, call.plan.budgets[i]!) === key
 }
 
 /** An attempt has ended, for which these tokens were taken. `nested`: with an error of a policy further in, which counts already there. */
-export const tell = (call: Call, tokens: ReadonlyArray<Token> | undefined, outcome: Outcome, nested: boolean): void => {
+export const tell = (
+  call: CallFrame,
+  tokens: ReadonlyArray<Token> | undefined,
+  outcome: Outcome,
+  nested: boolean
+): void => {
   const { budgets, now } = call
   if (tokens !== undefined) for (const token of tokens) token.settle(now, outcome)
   if (nested || outcome.kind === "interrupted") return
@@ -32,7 +37,7 @@ export const tell = (call: Call, tokens: ReadonlyArray<Token> | undefined, outco
 }
 
 /** The call is over. A token that no attempt has used goes back. */
-export const end = (call: Call, now: number): void => {
+export const end = (call: CallFrame, now: number): void => {
   const { budgets, tokens } = call
   call.tokens = call.budgets = undefined
   if (tokens !== undefined) for (const token of tokens) token.cancel(now)
@@ -40,7 +45,7 @@ export const end = (call: Call, now: number): void => {
 }
 
 /** A token of every budget, or of none: then it is the name of the one that said no. */
-export const withdraw = (call: Call, request: RetryRequest): ReadonlyArray<Token> | string => {
+export const withdraw = (call: CallFrame, request: RetryRequest): ReadonlyArray<Token> | string => {
   const { now } = call
   const tokens: Array<Token> = []
   const taken = (token: Token | undefined): boolean => token !== undefined && tokens.push(token) > 0
@@ -59,7 +64,7 @@ export const withdraw = (call: Call, request: RetryRequest): ReadonlyArray<Token
 }
 
 /** What a retry has left in the budgets it drew from. */
-const noteBalances = (call: Call, emit: Emit): void => {
+const noteBalances = (call: CallFrame, emit: Emit): void => {
   const services = call.plan.budgets
   for (let i = 0; i < services.length; i++) {
     const budget = call.around.budgets[i]!

@@ -3,21 +3,21 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { Outcome } from "../Guard.ts"
-import type { Call } from "./engine.ts"
+import type { CallFrame } from "./callFrame.ts"
 import { labelOf, type AttemptKind, type Emit, type Event } from "./events.ts"
 import type { Failed } from "./outcome.ts"
 
 type OfCall<Tag> = Extract<Event, { readonly _tag: Tag; readonly policy: string }>
 
 /** The key said at the call, or all of them. */
-export const keySaid = (call: Call): string | undefined => {
+export const keySaid = (call: CallFrame): string | undefined => {
   const key = call.options?.key
   return typeof key === "object" ? Object.values(key).join(",") : key
 }
 
 /** Sends an event of the call, with what all of them say. Asked for only where `call.emit` is there. */
 export const note = <Tag extends Event["_tag"]>(
-  call: Call,
+  call: CallFrame,
   tag: Tag,
   fields: Omit<OfCall<Tag>, "_tag" | "at" | "policy" | "key">
 ): void => {
@@ -33,9 +33,9 @@ export const note = <Tag extends Event["_tag"]>(
 export const errorTag = ({ error, outcome: { kind } }: Failed): string =>
   kind === "defect" ? "Defect" : kind === "interrupted" ? "Interrupted" : labelOf(error)
 
-const sinceStart = (call: Call): Duration.Duration => Duration.millis(call.readNow() - call.startedMs)
+const sinceStart = (call: CallFrame): Duration.Duration => Duration.millis(call.readNow() - call.startedMs)
 
-export const noteFailure = (call: Call, cause: Cause.Cause<unknown>, lastError: unknown): void => {
+export const noteFailure = (call: CallFrame, cause: Cause.Cause<unknown>, lastError: unknown): void => {
   const has = (tag: string) => cause.reasons.some((reason) => reason._tag === tag)
   note(call, "CallFailed", {
     attempts: call.begun,
@@ -51,7 +51,7 @@ interface Attempt {
 }
 
 export const noteAttempt = (
-  call: Call,
+  call: CallFrame,
   { kind, number: attempt }: Attempt,
   outcome: Outcome,
   error: string,
@@ -66,7 +66,7 @@ export const noteAttempt = (
   })
 
 /** An attempt has ended with success, or with an interruption. */
-export const noteAttemptEnd = (call: Call, attempt: Attempt, outcome: Outcome, elapsedMs: number): void =>
+export const noteAttemptEnd = (call: CallFrame, attempt: Attempt, outcome: Outcome, elapsedMs: number): void =>
   outcome.kind === "success"
     ? note(call, "AttemptSucceeded", {
         attempt: attempt.number,
@@ -76,7 +76,7 @@ export const noteAttemptEnd = (call: Call, attempt: Attempt, outcome: Outcome, e
     : noteAttempt(call, attempt, outcome, "Interrupted", elapsedMs)
 
 /** A call has ended with success, or with the caller's interruption. */
-export const noteEnd = (call: Call, exit: Exit.Exit<unknown, unknown>): void => {
+export const noteEnd = (call: CallFrame, exit: Exit.Exit<unknown, unknown>): void => {
   if (Exit.isFailure(exit)) return noteFailure(call, exit.cause, call.lastError)
   const attempts = call.begun
   const elapsed = sinceStart(call)
@@ -86,7 +86,7 @@ export const noteEnd = (call: Call, exit: Exit.Exit<unknown, unknown>): void => 
   note(call, "CallSucceeded", { attempts, elapsed })
 }
 
-export const noteDeadline = (call: Call, emit: Emit): void =>
+export const noteDeadline = (call: CallFrame, emit: Emit): void =>
   emit({
     _tag: "DeadlinePassed",
     at: call.clock.currentTimeMillisUnsafe(),

@@ -5,19 +5,15 @@
 // permit is asked for, and what is held stands in fields of the call; so an interruption between any two operations of the
 // runtime finds the frame that gives everything back.
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Schedule from "effect/Schedule"
-import type { Clock, Fiber } from "effect"
-import type { Call as GuardCall, Outcome } from "../Guard.ts"
-import { Key } from "../Idempotency.ts"
+import type { Context } from "effect"
+import type { Outcome } from "../Guard.ts"
 import * as Admission from "./admission.ts"
 import { bounded, defectsOf } from "./bounded.ts"
-import type { Budget, BudgetCall, Token } from "./budget.ts"
+import type { Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
-import type { Chaos } from "./chaos.ts"
 import {
   errorTag,
   keySaid,
@@ -28,40 +24,17 @@ import {
   noteEnd,
   noteFailure
 } from "./callEvents.ts"
-import {
-  armedFor,
-  attemptEnds,
-  CurrentCall,
-  innermostLive,
-  nearest,
-  type DeadlineInForce,
-  type Frame
-} from "./currentCall.ts"
+import { CallFrame, type Cut, type Ended } from "./callFrame.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
-import { labelOf, reasonOf, tagOf, type AttemptKind, type Emit } from "./events.ts"
+import { labelOf, reasonOf, tagOf, type AttemptKind } from "./events.ts"
 import { evaluated } from "./evaluated.ts"
 import { hedged } from "./hedging.ts"
-import type { History } from "./history.ts"
 import * as Outcomes from "./outcome.ts"
-import { Permits } from "./permits.ts"
 import type { CallOptions, Plan } from "./plan.ts"
-import { priorityIn, type Level } from "./priorities.ts"
 import { Retries } from "./retries.ts"
-import { emitterWith } from "./spanEvents.ts"
 import { stackless } from "./stackless.ts"
-import { surroundings, type Surroundings } from "./surroundings.ts"
-import { monotonicMs } from "./time.ts"
 import { name } from "./validate.ts"
-
-/** Which limit of our own has cut an attempt. */
-export type Cut = "timeout" | "deadline" | undefined
-
-/** How an attempt, or a round of them, has failed. */
-export interface Ended {
-  readonly failed: Outcomes.Failed
-  readonly cut: Cut
-}
 
 interface Refusal {
   readonly deniedBy?: string | undefined
@@ -94,124 +67,7 @@ evaluated(Run, function (fiber) {
 })
 
 /** One call. As an effect it is the next attempt, from admission on. */
-export class Call extends Permits implements Frame {
-  readonly plan: Plan
-  readonly options: CallOptions | undefined
-  readonly self: Effect.Effect<unknown, unknown, unknown>
-  readonly fiber: Fiber.Fiber<unknown, unknown>
-  readonly around: Surroundings
-  readonly parent: Frame | undefined
-  readonly startedMs: number
-  /**
-   * The policy's own deadline, which this call raises. It is armed also where another around is nearer, whose owner then interrupts
-   * first: this call may outlive that owner.
-   */
-  readonly ownDeadlineMs: number | undefined
-  readonly emit: Emit | undefined
-
-  readonly task = undefined
-  live = true
-  /**
-   * "settled": the attempts of a hedged round have ended, and everybody was told. "over": what comes out is decided already, and only
-   * passes through.
-   */
-  state: "between" | "running" | "settled" | "over" = "between"
-  /** Of the attempt in progress, or to come. */
-  number = 1
-  /** How many attempts have begun: one that a guard refuses has not. */
-  begun = 0
-  kind: AttemptKind = "first"
-  now: number
-  attemptStartedMs = 0
-  /** Set when one of our own limits cut the attempt: then it is not the classifier's business. */
-  cut: Cut = undefined
-  contextSet = false
-  asking: GuardCall | undefined = undefined
-  budgets: Array<BudgetCall> | undefined = undefined
-  tokens: ReadonlyArray<Token> | undefined = undefined
-  idempotencyKey: string | undefined
-  /** From the first failure on. */
-  retries: Retries | undefined = undefined
-  /** Of attempts that hedged each other, the one that has won. */
-  winner: AttemptKind | undefined = undefined
-  /** The failure that a hedged round has ended with. */
-  ended: Ended | undefined = undefined
-
-  constructor(
-    plan: Plan,
-    options: CallOptions | undefined,
-    self: Effect.Effect<unknown, unknown, unknown>,
-    fiber: Fiber.Fiber<unknown, unknown>
-  ) {
-    super()
-    this.plan = plan
-    this.options = options
-    this.self = self
-    this.fiber = fiber
-    const around = (this.around = surroundings(plan, fiber))
-    this.parent = innermostLive(around.frame)
-    this.startedMs = this.now = monotonicMs(around.clock)
-    this.idempotencyKey = options?.idempotencyKey
-    this.ownDeadlineMs =
-      plan.deadlineMs === undefined
-        ? undefined
-        : this.startedMs + armedFor(plan.deadlineMs, this.parent, this.startedMs)
-    this.emit = emitterWith(fiber, around.listener)
-    if (this.emit !== undefined) note(this, "CallStarted", {})
-  }
-
-  get clock(): Clock.Clock {
-    return this.around.clock
-  }
-
-  /** The context around the call; the attempts run in their own. */
-  get context(): Context.Context<never> {
-    return this.around.context
-  }
-
-  uses(budget: Budget, key: string | undefined): boolean {
-    return Budgets.uses(this, budget, key)
-  }
-
-  get policy(): string {
-    return this.plan.name
-  }
-
-  get deadline(): DeadlineInForce | undefined {
-    const at = this.ownDeadlineMs
-    return nearest(at === undefined ? undefined : { at, owner: this.plan.name }, this.parent, this.startedMs)
-  }
-
-  get attempt(): number {
-    return this.number
-  }
-
-  get attemptEnds(): number | undefined {
-    const timeout = this.state === "running" ? this.plan.attemptTimeoutMs : undefined
-    return attemptEnds(this.attemptStartedMs, timeout, this.parent, this.startedMs)
-  }
-
-  get priority(): Level {
-    return priorityIn(this.context, this.parent)
-  }
-
-  get history(): History | undefined {
-    return this.retries?.history
-  }
-
-  get chaos(): Chaos | undefined {
-    return this.parent?.chaos
-  }
-
-  /** When the same request may be sent again although the dependency may have acted on it. */
-  get resend(): "always" | "unprocessed" | "never" {
-    return this.options?.resend ?? (this.plan.repeatable ? "always" : "unprocessed")
-  }
-
-  get lastError(): unknown {
-    return this.retries?.lastFailed.error
-  }
-
+export class Call extends CallFrame {
   // -- one attempt ------------------------------------------------------------------------------------------------------
 
   /** A free look before anything is begun: what it returns ends the call. */
@@ -301,35 +157,6 @@ export class Call extends Permits implements Frame {
     return chaos === undefined
       ? self
       : chaos.inject(self, { policy: plan.name, key: keySaid(this), attempt, emit }, fiber)
-  }
-
-  /** Of an attempt that nested calls will see as `frame`. */
-  attemptContext(frame: Frame): Context.Context<never> {
-    let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
-    if (this.retries !== undefined) {
-      context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
-    } else if (this.around.retrying) {
-      // an outer retry's metadata is not about this attempt
-      context = Context.add(context, Schedule.CurrentMetadata, Schedule.CurrentMetadata.defaultValue())
-    }
-    if (this.plan.keyed) return Context.add(context, Key, this.idempotencyKey!)
-    // another operation's key is never inherited, whether that still runs or not; another that the user has provided in between stays
-    const inherited = this.around.frame?.idempotencyKey
-    if (inherited === undefined || Context.getOrUndefined(context as Context.Context<Key>, Key) !== inherited)
-      return context
-    return Context.omit(Key)(context)
-  }
-
-  /** Something runs in a context of its own, until `leave`. */
-  enter(context: Context.Context<never>): void {
-    this.contextSet = true
-    this.fiber.setContext(context)
-  }
-
-  leave(): void {
-    if (!this.contextSet) return
-    this.contextSet = false
-    this.fiber.setContext(this.context)
   }
 
   // -- how it ended -----------------------------------------------------------------------------------------------------
@@ -505,16 +332,6 @@ export class Call extends Permits implements Frame {
     this.state = "over"
     if (this.emit !== undefined) noteFailure(this, cause, lastError)
     return Effect.failCause(cause)
-  }
-
-  // -- time -------------------------------------------------------------------------------------------------------------
-
-  readNow(): number {
-    return monotonicMs(this.clock)
-  }
-
-  ownTimeLeft(): number | undefined {
-    return this.ownDeadlineMs === undefined ? undefined : this.ownDeadlineMs - this.now
   }
 }
 
