@@ -4,7 +4,7 @@
  * The app is the first policy of the README: `withResilience` with Backoff, Fault, a breaker and a budget. Says how its code
  * stands to the limit, and exits with 1 if an app without codecs pulls in Effect's Schema.
  */
-import { build, type Metafile } from "esbuild"
+import { build, transform, type BuildOptions, type Metafile } from "esbuild"
 import { gzipSync } from "node:zlib"
 
 const limit = { must: 9_000, aim: 7_000 }
@@ -69,8 +69,8 @@ interface Bundle {
   readonly inputs: ReadonlyArray<{ readonly file: string; readonly bytes: number }>
 }
 
-const bundle = async (source: string, external: ReadonlyArray<string>): Promise<Bundle> => {
-  const { metafile, outputFiles } = await build({
+const options = (source: string, external: ReadonlyArray<string>) =>
+  ({
     stdin: { contents: source, resolveDir: import.meta.dirname, loader: "ts" },
     absWorkingDir: `${import.meta.dirname}/..`,
     conditions: ["effect-resilience-source"],
@@ -83,7 +83,10 @@ const bundle = async (source: string, external: ReadonlyArray<string>): Promise<
     minify: true,
     metafile: true,
     write: false
-  })
+  }) as const satisfies BuildOptions
+
+const bundle = async (source: string, external: ReadonlyArray<string>): Promise<Bundle> => {
+  const { metafile, outputFiles } = await build(options(source, external))
   const code = outputFiles[0]!.contents
   return { minified: code.length, gzipped: gzipSync(code, { level: 9 }).length, inputs: inputsOf(metafile) }
 }
@@ -104,6 +107,44 @@ const wholeFromIndex = await bundle(fromIndex + app, [])
 const withCodecs = await bundle(apart + app + codecs, [])
 const baseline = await bundle(effectAlone, [])
 
+/** What of our own code belongs together, by the names of its files. */
+const parts: ReadonlyArray<readonly [what: string, files: RegExp]> = [
+  [
+    "one call: engine, retries, admission, outcomes, deadlines",
+    /(Policy|Idempotency|engine|callFrame|retries|admission|surroundings|outcome|permits|bounded|currentCall|history|policy|evaluated|time|context|callStart|draining|priorities|stackless|reportDefect|dataFirstOrLast)\.ts$/
+  ],
+  [
+    "circuit breaker: circuit, windows, trips, keys, layers, protect",
+    /(CircuitBreaker|Guard|breaker|breakerService|circuit|circuitOpen|window|trip|openTimes|keyed|perKey|linked|guardClass|protect|liveRetryAfter)\.ts$/
+  ],
+  ["hedging", /(hedging|hedgedAttempt|hedge)\.ts$/],
+  ["options: checks, their messages, endless schedules", /(plan|validate|InvalidOption|endless|simulation)\.ts$/],
+  ["errors and verdicts", /(errors|unavailable|Fault|marker)\.ts$/],
+  ["backoff", /(Backoff|backoff)\.ts$/],
+  ["retry budget", /(RetryBudget|budgets?|callBudgets|ratio)\.ts$/],
+  ["telemetry: events and span events", /(callEvents|events|spanEvents)\.ts$/]
+]
+
+/** By how much the gzipped bundle is smaller without the files of a part. */
+const without = async (source: string): Promise<ReadonlyArray<readonly [what: string, bytes: number]>> => {
+  const { outputFiles } = await build({ ...options(source, effect), minify: false, minifySyntax: true })
+  // esbuild says before each piece which file it is of
+  const pieces = outputFiles[0]!.text.split(/^(?=\/\/ (?:src\/.*|<stdin>)$)/m)
+  const gzipped = async (kept: ReadonlyArray<string>): Promise<number> => {
+    const { code } = await transform(kept.join(""), { minify: true, format: "esm" })
+    return gzipSync(code, { level: 9 }).length
+  }
+  const whole = await gzipped(pieces)
+  const fileOf = (piece: string): string => piece.slice(3, piece.indexOf("\n"))
+  const rows: Array<readonly [string, number]> = []
+  for (const [what, files] of parts) {
+    rows.push([what, whole - (await gzipped(pieces.filter((piece) => !files.test(fileOf(piece)))))])
+  }
+  const none = pieces.map(fileOf).filter((file) => file !== "<stdin>" && !parts.some(([, files]) => files.test(file)))
+  if (none.length > 0) rows.push([`of no part: ${[...new Set(none)].join(", ")}`, 0])
+  return rows
+}
+
 const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`.padStart(9)
 const row = (name: string, { minified, gzipped }: Bundle): string => `${name.padEnd(58)}${kB(minified)}${kB(gzipped)}`
 
@@ -119,6 +160,11 @@ const print = (title: string, inputs: Bundle["inputs"]): void => {
   console.log(`\n${title}, minified`)
   for (const { file, bytes } of inputs) console.log(`  ${file.padEnd(48)}${kB(bytes)}`)
 }
+console.log(
+  "\nby how much our own code is smaller without a part, gzipped (what parts have in common is in none of them)"
+)
+for (const [what, bytes] of await without(apart + app)) console.log(`  ${what.padEnd(66)}${kB(bytes)}`)
+
 print("our own code by file", own.inputs)
 print("the largest files of the whole app", whole.inputs.slice(0, 15))
 
