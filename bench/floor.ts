@@ -4,6 +4,10 @@ import { Clock, Context, Effect, type Fiber } from "effect"
 
 const Attempt = Context.Reference<number>("bench/Attempt", { defaultValue: () => 0 })
 
+/** The context of an attempt alone, as Effect itself provides one. */
+export const provided = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, Attempt, 1)
+
 interface Held {
   readonly clock: Clock.Clock
   readonly since: bigint

@@ -10,7 +10,7 @@ import { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import { Backoff, CircuitBreaker, Policy, RetryBudget } from "effect-resilience"
 import * as Http from "effect-resilience/http"
 import * as Calls from "./calls.ts"
-import { framed } from "./floor.ts"
+import { framed, provided } from "./floor.ts"
 import type { Loop, Timed } from "./measure.ts"
 
 const atATime = 8
@@ -87,6 +87,9 @@ export const httpGuarded = () => beside((client) => Effect.succeed(Http.resilien
 export const httpEverything = () => beside((client) => Effect.succeed(Http.resilient(client, everything)))
 
 export const httpFramed = () => beside((client) => Effect.succeed(HttpClient.transform(client, framed)))
+
+/** Anything that runs in a context of its own: Effect's client merges that into the one it was built in, at each request. */
+export const httpProvided = () => beside((client) => Effect.succeed(HttpClient.transform(client, provided)))
 
 export const effectHttpGuarded = () =>
   beside((client) =>

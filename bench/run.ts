@@ -16,7 +16,7 @@ import type { Footprint } from "./memory.ts"
 import { fastest, median, overhead, quantile, type Timing } from "./measure.ts"
 
 const sets = 3
-const roundsPerSet = 9
+const roundsPerSet = 7
 const turnsPerRound = 4
 const warmUps = 1
 
