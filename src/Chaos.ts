@@ -47,7 +47,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Context, Duration, MutableRef } from "effect"
 import * as Internal from "./internal/chaos.ts"
-import { CurrentCall, frameIn, Region, withinRegion } from "./internal/currentCall.ts"
+import { CurrentCall, frameIn, innermostLive, Region, withinRegion } from "./internal/currentCall.ts"
+import { inPlaceOf } from "./internal/served.ts"
 import { dataFirstOrLast } from "./internal/dataFirstOrLast.ts"
 import { nowMs } from "./internal/time.ts"
 import * as validate from "./internal/validate.ts"
@@ -309,7 +310,9 @@ export const layer = (config: Config): Layer.Layer<never> => {
   return Layer.effect(CurrentCall)(
     Effect.withFiber((fiber) => {
       const now = nowMs(fiber)
-      const region = new Region(frameIn(fiber.context), { chaos: new Internal.Injector(steps, now) }, now)
+      const around = frameIn(fiber.context)
+      const chaos = inPlaceOf(innermostLive(around)?.chaos, new Internal.Injector(steps, now))
+      const region = new Region(around, { chaos }, now)
       return Effect.as(
         Effect.addFinalizer(() => Effect.sync(() => (region.live = false))),
         region
@@ -335,7 +338,7 @@ export const provide: {
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiber((fiber) => {
       const chaos = new Internal.Injector(steps, nowMs(fiber))
-      return withinRegion(self, () => ({ chaos }))
+      return withinRegion(self, (around) => ({ chaos: inPlaceOf(around?.chaos, chaos) }))
     })
 })
 

@@ -34,8 +34,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Fiber, Types } from "effect"
+import { withinRegion } from "./internal/currentCall.ts"
 import { labelOf } from "./internal/events.ts"
 import type { FallbackServed } from "./internal/events.ts"
+import { Account, CurrentAccount, live, part, watched } from "./internal/served.ts"
+import type { Source } from "./internal/served.ts"
 import { emitter } from "./internal/spanEvents.ts"
 import { StaleStore } from "./internal/stale.ts"
 import type { Recalled } from "./internal/stale.ts"
@@ -182,20 +185,19 @@ const answerWith = (
 ) => {
   const name = validate.name("Fallback: name", options?.name ?? defaultName)
   const isHandled = handles(options?.on)
-  return (self: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown, unknown> =>
-    Effect.catchIf(self, isHandled, (error) =>
-      Effect.withFiber((fiber) => {
-        const mark = fiber.getRef(CurrentMark)
-        // What a fallback inside of the failed effect served is not what will come out
-        if (mark !== undefined) markAs(mark, "live", undefined)
-        return Effect.map(f(error), (value) => {
+  const own: Source = { source: "fallback", age: undefined }
+  return (self: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown, unknown> => {
+    const place = {}
+    return Effect.withFiber((fiber) =>
+      Effect.catchIf(part(fiber, place, self), isHandled, (error) =>
+        // a fallback of the other effect, if it was one that answered, says where the value comes from
+        Effect.map(part(fiber, place, f(error), own), (value) => {
           announce(fiber, { name, source: "fallback", error: labelOf(error), age: undefined })
-          // A fallback of the other effect, if it was one that answered, has said where the value comes from
-          if (mark?.source === "live") markAs(mark, "fallback", undefined)
           return value
         })
-      })
+      )
     )
+  }
 }
 
 const handles = (on: Tags | undefined): ((error: unknown) => boolean) => {
@@ -352,13 +354,14 @@ const lastGood = <A extends Value, E, R, Self, Value>(
   tag: Context.Key<Self, Remembered<Value>>,
   key: string,
   handles: (error: unknown) => boolean
-): Effect.Effect<A | Value, E, R | Self> =>
-  Effect.flatMap(tag, (remembered) =>
+): Effect.Effect<A | Value, E, R | Self> => {
+  const place = {}
+  return Effect.flatMap(tag, (remembered) =>
     Effect.withFiber((fiber) => {
       const now = () => nowMs(fiber)
       let last: Recalled<Value> | undefined
       return Effect.catchIf(
-        Effect.map(self, (value) => {
+        Effect.map(part(fiber, place, self), (value) => {
           remembered.remember(key, value, now())
           return value
         }),
@@ -366,14 +369,13 @@ const lastGood = <A extends Value, E, R, Self, Value>(
         (error) => {
           const { ageMs, value } = last as Recalled<Value>
           const age = Duration.millis(ageMs)
-          const mark = fiber.getRef(CurrentMark)
-          if (mark !== undefined) markAs(mark, "stale", age)
           announce(fiber, { name: tag.key, source: "stale", error: labelOf(error), age })
-          return Effect.succeed(value)
+          return part(fiber, place, Effect.succeed(value), { source: "stale", age })
         }
       )
     })
   )
+}
 
 /**
  * Where a value comes from.
@@ -392,36 +394,26 @@ export interface Served<out A> {
   readonly age?: Duration.Duration | undefined
 }
 
-interface Mark {
-  source: Served<unknown>["source"]
-  age: Duration.Duration | undefined
-}
-
-const CurrentMark = Context.Reference<Mark | undefined>("effect-resilience/Fallback/CurrentMark", {
-  defaultValue: () => undefined
-})
-
-const markAs = (mark: Mark, source: Mark["source"], age: Mark["age"]): void => {
-  mark.source = source
-  mark.age = age
-}
-
 /**
  * Says where the value comes from, so that a user can be told that it may be out of date.
  *
- * Every fallback that runs inside the effect counts, in child fibers too, and of several the last that served. The one that
- * produced the value wins over those whose value failed further on. So if an effect is put together from several, "stale" or
- * "fallback" means that some part of it is. Of nested `served` the innermost is told.
+ * Every fallback that runs inside the effect counts, in child fibers too, and of several the last that served. So if an effect is
+ * put together from several, "stale" or "fallback" means that some part of it is. Of nested `served` the innermost is told.
+ *
+ * What does not come out does not count: what a fallback served in an attempt of a policy that failed further on, or that another
+ * attempt was quicker than, and inside of an effect that failed and was answered by another fallback. Of an effect with a fallback that
+ * `Effect.retry` or `Effect.repeat` runs again, the last run counts; but one made anew in each run (in an `Effect.gen`, say) is another
+ * effect. That any other operator threw a value away, as `Effect.catch` and `Effect.race` may, is not known. Where it is not known, it
+ * is "stale" or "fallback".
  *
  * @since 0.1.0
  * @category combinators
  */
 export const served = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Served<A>, E, R> =>
   Effect.suspend(() => {
-    const mark: Mark = { source: "live", age: undefined }
-    return Effect.map(Effect.provideService(self, CurrentMark, mark), (value): Served<A> => ({
-      value,
-      source: mark.source,
-      age: mark.age
+    const account = new Account()
+    const told = withinRegion(Effect.provideService(self, CurrentAccount, account), (around) => ({
+      chaos: watched(around?.chaos)
     }))
+    return Effect.map(told, (value): Served<A> => ({ value, ...(account.last ?? live) }))
   })

@@ -14,11 +14,13 @@ import {
   Schema
 } from "effect"
 import { TestClock } from "effect/testing"
+import { Backoff, Chaos, Fault, Policy, withResilience } from "../src/index.ts"
 import * as Fallback from "../src/Fallback.ts"
 import { InvalidOption } from "../src/InvalidOption.ts"
 import { StaleStore } from "../src/internal/stale.ts"
 import { UnavailableTypeId } from "../src/internal/unavailable.ts"
 import * as Telemetry from "../src/Telemetry.ts"
+import { fork } from "./kit.ts"
 
 class CircuitOpen extends Data.TaggedError("CircuitOpen") {
   readonly [UnavailableTypeId] = UnavailableTypeId
@@ -343,6 +345,152 @@ describe("Fallback", () => {
         assert.deepStrictEqual(b, [1, "live", undefined])
       })
     )
+
+    describe("what does not come out does not count", () => {
+      class Net extends Data.TaggedError("Net") {}
+
+      const policy = Policy.make({
+        name: "quotes",
+        faults: Fault.tags({ transient: ["Net"] }),
+        safety: "idempotent",
+        deadline: "1 minute",
+        retry: Backoff.sequence([0])
+      })
+      const bounded = Policy.extend(policy, { name: "bounded", attemptTimeout: "10 seconds" })
+
+      /** Served by a fallback the first time, and then refused; live from the second time on. */
+      const refusedOnce = (step: Effect.Effect<number, OutOfStock> = empty) => {
+        let runs = 0
+        const source: Effect.Effect<number, OutOfStock> = Effect.suspend(() =>
+          runs++ === 0 ? step : Effect.succeed(2)
+        )
+        return source.pipe(Fallback.value(-1, { on: ["OutOfStock"] }), refuseNegative)
+      }
+      const refuseNegative = <E, R>(self: Effect.Effect<number, E, R>) =>
+        Effect.flatMap(self, (n) => (n < 0 ? Effect.fail(new Net()) : Effect.succeed(n)))
+
+      it.effect("an attempt of a policy that failed further on", () =>
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* sourceOf(withResilience(refusedOnce(), policy)), [2, "live", undefined])
+          assert.deepStrictEqual(yield* sourceOf(withResilience(refusedOnce(), bounded)), [2, "live", undefined])
+          const either = refusedOnce().pipe(withResilience(policy), Effect.andThen(Fallback.value(open, 0)))
+          assert.deepStrictEqual(yield* sourceOf(either), [0, "fallback", undefined])
+          const inner = Fallback.value(open, 0).pipe(withResilience(policy))
+          assert.deepStrictEqual(yield* sourceOf(inner), [0, "fallback", undefined])
+        })
+      )
+
+      it.effect("a policy within a policy", () =>
+        Effect.gen(function* () {
+          const outer = Policy.extend(bounded, { name: "outer" })
+          const within = withResilience(Fallback.value(open, -1), policy)
+          let runs = 0
+          const twice = Effect.suspend(() => (runs++ === 0 ? within : Effect.succeed(2))).pipe(refuseNegative)
+          assert.deepStrictEqual(yield* sourceOf(withResilience(twice, outer)), [2, "live", undefined])
+          const served = withResilience(within, outer)
+          assert.deepStrictEqual(yield* sourceOf(served), [-1, "fallback", undefined])
+        })
+      )
+
+      it.effect("what chaos around or within injects into is no exception", () =>
+        Effect.gen(function* () {
+          const within = refusedOnce().pipe(withResilience(policy), Chaos.provide([]))
+          assert.deepStrictEqual(yield* sourceOf(within), [2, "live", undefined])
+          const layered = refusedOnce().pipe(withResilience(policy), Effect.provide(Chaos.layer([])))
+          assert.deepStrictEqual(yield* sourceOf(layered), [2, "live", undefined])
+          const injected = [Chaos.result({ probability: 1, value: () => 7 })]
+          const around = refusedOnce().pipe(withResilience(policy), sourceOf, Chaos.provide(injected))
+          assert.deepStrictEqual(yield* around, [7, "live", undefined])
+          const innermost = sourceOf(sourceOf(refusedOnce().pipe(withResilience(policy))).pipe(Effect.as(1)))
+          assert.deepStrictEqual(yield* innermost, [1, "live", undefined])
+        })
+      )
+
+      it.effect("an attempt of Effect.retry that failed further on", () =>
+        Effect.gen(function* () {
+          const retry = Effect.retry({ times: 1 })
+          assert.deepStrictEqual(yield* sourceOf(retry(refusedOnce())), [2, "live", undefined])
+          const parts = Effect.all([refusedOnce(), Effect.succeed(1)], { concurrency: 2 })
+          const sum = Effect.map(retry(parts), ([a, b]) => a + b)
+          assert.deepStrictEqual(yield* sourceOf(sum), [3, "live", undefined])
+        })
+      )
+
+      it.effect("but the last run of Effect.retry and Effect.repeat does", () =>
+        Effect.gen(function* () {
+          let runs = 0
+          const refused = Effect.suspend((): Effect.Effect<number, Net | CircuitOpen> =>
+            runs++ === 0 ? Effect.fail(new Net()) : open
+          )
+          const served = refused.pipe(Fallback.value(3), Effect.retry({ times: 1 }))
+          assert.deepStrictEqual(yield* sourceOf(served), [3, "fallback", undefined])
+          let repeats = 0
+          const flaky = Effect.suspend(() => (repeats++ === 0 ? open : Effect.succeed(4)))
+          const again = flaky.pipe(Fallback.value(0), Effect.repeat({ times: 1 }))
+          assert.deepStrictEqual(yield* sourceOf(again), [4, "live", undefined])
+        })
+      )
+
+      it.effect("nor does one use of an effect take back another", () =>
+        Effect.gen(function* () {
+          const steps: Array<Effect.Effect<number, CircuitOpen | Net>> = [
+            open,
+            Effect.fail(new Net()),
+            Effect.succeed(2),
+            Effect.fail(new Net()),
+            Effect.succeed(3)
+          ]
+          const quote = Effect.suspend(() => steps.shift()!).pipe(Fallback.value(0), Effect.retry({ times: 1 }))
+          const sum = Effect.map(Effect.all([quote, quote, quote]), ([a, b, c]) => a + b + c)
+          assert.deepStrictEqual(yield* sourceOf(sum), [5, "fallback", undefined])
+        })
+      )
+
+      it.effect("a hedge that was beaten", () =>
+        Effect.gen(function* () {
+          const hedged = Policy.extend(policy, { name: "hedged", hedge: { after: "1 second" }, retry: undefined })
+          const race = (first: Effect.Effect<number, OutOfStock>, second: Effect.Effect<number, OutOfStock>) => {
+            let runs = 0
+            return Effect.suspend(() => (runs++ === 0 ? first : second)).pipe(withResilience(hedged), sourceOf, fork)
+          }
+          const quote = Fallback.value(empty, 0, { on: ["OutOfStock"] })
+          const late = <A, E>(self: Effect.Effect<A, E>) => Effect.tap(self, () => Effect.sleep("1 minute"))
+          const beaten = yield* race(late(quote), Effect.succeed(2))
+          const winner = yield* race(Effect.never, quote)
+          const beatenHedge = yield* race(Effect.delay(Effect.succeed(3), "2 seconds"), late(quote))
+          yield* TestClock.adjust("2 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(beaten), [2, "live", undefined])
+          assert.deepStrictEqual(yield* Fiber.join(winner), [0, "fallback", undefined])
+          assert.deepStrictEqual(yield* Fiber.join(beatenHedge), [3, "live", undefined])
+        })
+      )
+
+      it.effect("of branches side by side, each by itself", () =>
+        Effect.gen(function* () {
+          const stale = Fallback.value(open, 5)
+          const sum = Effect.map(
+            Effect.all([stale, withResilience(refusedOnce(), policy), Effect.retry(refusedOnce(), { times: 1 })], {
+              concurrency: 3
+            }),
+            ([a, b, c]) => a + b + c
+          )
+          assert.deepStrictEqual(yield* sourceOf(sum), [9, "fallback", undefined])
+        })
+      )
+
+      it.effect("of an effect that another fallback answered", () =>
+        Effect.gen(function* () {
+          yield* Last.orStale(Effect.succeed(1), "a")
+          const failing = Effect.andThen(Fallback.value(open, 0), open)
+          assert.deepStrictEqual(yield* sourceOf(Last.orStale(failing, "a")), [1, "stale", 0])
+          const other = Effect.andThen(Fallback.value(open, 0), Effect.fail(new Net()))
+          const both = Fallback.orElse(failing, () => other).pipe(
+            Fallback.orElse(() => Effect.succeed(4), { on: ["Net"] })
+          )
+          assert.deepStrictEqual(yield* sourceOf(both), [4, "fallback", undefined])
+        }).pipe(Effect.provide(Last.layer))
+      )
+    })
 
     it.effect("starts afresh on every run, and the innermost is told", () =>
       Effect.gen(function* () {

@@ -194,6 +194,7 @@ describe("tests mirror src", () => {
     "internal/policy": "test/Policy.test.ts",
     "internal/reportDefect": "test/Policy.rules.test.ts",
     "internal/retries": "test/Policy.rules.test.ts",
+    "internal/served": "test/Fallback.test.ts",
     "internal/simulation": "test/internal/endless.test.ts",
     "internal/spanEvents": "test/Telemetry.test.ts",
     "internal/stackless": "test/guards.test.ts",

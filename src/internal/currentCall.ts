@@ -177,9 +177,13 @@ export class Region implements Frame {
 }
 
 /** Runs `self` in a region of its own, which ends with it. */
-export const withinRegion = <A, E, R>(self: Effect.Effect<A, E, R>, change: () => Change): Effect.Effect<A, E, R> =>
+export const withinRegion = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  change: (around: Frame | undefined) => Change
+): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const region = new Region(frameIn(fiber.context), change(), nowMs(fiber))
+    const around = frameIn(fiber.context)
+    const region = new Region(around, change(innermostLive(around)), nowMs(fiber))
     return Effect.onExitPrimitive(Effect.provideService(self, CurrentCall, region), () => {
       region.live = false
       return undefined
