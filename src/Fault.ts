@@ -12,6 +12,7 @@ import * as Cause from "effect/Cause"
 import type { SayOf, Sorted, Vocabulary } from "./internal/faultSplit.ts"
 import { verdictOf, verdictSymbol } from "./internal/marker.ts"
 import { isUnavailable } from "./internal/unavailable.ts"
+import * as validate from "./internal/validate.ts"
 
 /**
  * - `transient`: it may well work next time
@@ -52,6 +53,10 @@ export interface Verdict<out K extends Kind = Kind> {
  * @category models
  */
 export interface VerdictOptions {
+  /**
+   * As the dependency says it, which may be anything, and is no reason for a call to die: NaN, such as a header that could not be read,
+   * is no hint, and less than 0 is 0. Only what is no duration at all throws `InvalidOption`.
+   */
   readonly retryAfter?: Duration.Input | undefined
   readonly unprocessed?: boolean | undefined
   readonly health?: "ok" | "failed" | "ignored" | undefined
@@ -59,7 +64,7 @@ export interface VerdictOptions {
 
 const make_ = <K extends Kind>(kind: K, options: VerdictOptions | undefined): Verdict<K> => ({
   kind,
-  retryAfter: options?.retryAfter === undefined ? undefined : Duration.fromInputUnsafe(options.retryAfter),
+  retryAfter: validate.hint(`Fault.${kind}: retryAfter`, options?.retryAfter),
   unprocessed: options?.unprocessed,
   health: options?.health
 })
@@ -114,6 +119,8 @@ export const verdict: typeof verdictSymbol = verdictSymbol
 /**
  * Gives a verdict on an error, or `undefined` for one it does not recognise: that one is not retried, comes out unchanged, and
  * counts as a failure for circuits and limits.
+ *
+ * One that throws, or says what is no verdict, is a bug: the call dies of it, and the original failure comes first in its cause.
  *
  * The interface has no type parameter, so that an options type can ask for "any classifier" without TypeScript inferring from
  * it; what a classifier knows of its errors is in the interfaces that extend this one.

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Duration } from "effect"
 import * as Fault from "../src/Fault.ts"
+import { InvalidOption } from "../src/InvalidOption.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted } from "../src/internal/errors.ts"
 import { UnavailableTypeId } from "../src/internal/unavailable.ts"
 
@@ -104,6 +105,31 @@ describe("verdicts", () => {
       assert.isTrue(Duration.isDuration(retryAfter))
       assert.strictEqual(Duration.toMillis(retryAfter!), Duration.toMillis(expected))
     }
+  })
+})
+
+describe("a retryAfter that makes no sense", () => {
+  const hint = (retryAfter: unknown) => Fault.throttled({ retryAfter: retryAfter as Duration.Input }).retryAfter
+
+  it("NaN, as of a header that could not be read, is no hint", () => {
+    for (const value of [NaN, [NaN, 0], { seconds: NaN }]) assert.isUndefined(hint(value))
+  })
+
+  it("less than 0, as of a moment that has passed, is now", () => {
+    for (const value of [-5, -5n, "-1 seconds", "-Infinity", Duration.seconds(-1), { seconds: -1 }]) {
+      assert.deepStrictEqual(hint(value), Duration.zero)
+    }
+  })
+
+  it("what is no duration is refused", () => {
+    for (const value of ["soon", "", null, true, {}.constructor]) {
+      assert.throws(() => hint(value), InvalidOption, "Fault.throttled: retryAfter must be a duration")
+    }
+    assert.throws(
+      () => Fault.transient({ retryAfter: "soon" as never }),
+      InvalidOption,
+      'Fault.transient: retryAfter must be a duration, such as "2 seconds", 2000 (milliseconds) or Duration.seconds(2), but it is "soon"'
+    )
   })
 })
 

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import type { Classifier, Verdict } from "../Fault.ts"
 import type { Outcome, OutcomeKind } from "../Guard.ts"
 import { isUnavailable } from "./unavailable.ts"
-import { invalid } from "./validate.ts"
+import { hint, invalid } from "./validate.ts"
 
 const outcome = (kind: OutcomeKind, health: Outcome["health"], retryAfter?: Duration.Duration): Outcome => ({
   kind,
@@ -71,11 +71,16 @@ const ofError = (error: unknown, cause: Cause.Cause<unknown>, classifier: Classi
   return { outcome: seen, error, cause, verdict, nested: isUnavailable(error) && !isRetried(seen) }
 }
 
-const outcomeOf = ({ health, kind, retryAfter }: Verdict): Outcome => {
+/** A verdict need not be made by `Fault`: an error may carry any object, and a classifier may be plain JavaScript. */
+const outcomeOf = (verdict: Verdict): Outcome => {
+  const { health, kind, retryAfter } = Object(verdict) as Verdict
+  if (!Object.hasOwn(healthOf, kind)) {
+    return invalid("Verdict", verdict, "a verdict, as Fault.transient and its like make it")
+  }
   if (retryAfter !== undefined && !Duration.isDuration(retryAfter)) {
     return invalid("Verdict: retryAfter", retryAfter, "a Duration, as Fault.throttled and its like make it")
   }
-  return outcome(kind, health ?? healthOf[kind], retryAfter)
+  return outcome(kind, health ?? healthOf[kind], hint("Verdict: retryAfter", retryAfter))
 }
 
 /** No classifier knows it. */

@@ -47,14 +47,26 @@ export const duration = (option: string, value: Duration.Input, bounds?: "positi
 }
 
 const toMillis = (option: string, value: Duration.Input): number => {
-  // `Duration` decodes NaN, alone or in a part, as zero
   if (hasNaN(value)) return invalid(option, value, "a duration of 0 or more")
+  return Duration.toMillis(decoded(option, value))
+}
+
+/** Any duration at all. */
+const decoded = (option: string, value: Duration.Input): Duration.Duration => {
   const decoded = Duration.fromInput(value)
   return decoded._tag === "Some"
-    ? Duration.toMillis(decoded.value)
+    ? decoded.value
     : invalid(option, value, 'a duration, such as "2 seconds", 2000 (milliseconds) or Duration.seconds(2)')
 }
 
+/**
+ * When to come back, as a server says it, which may say anything: what could not be read as a number is no hint, and a moment that has
+ * passed is now. What is no duration at all comes from the program, and is refused.
+ */
+export const hint = (option: string, value: Duration.Input | undefined): Duration.Duration | undefined =>
+  value === undefined || hasNaN(value) ? undefined : Duration.max(decoded(option, value), Duration.zero)
+
+/** `Duration` decodes NaN, alone or in a part, as zero. */
 const hasNaN = (value: unknown): boolean =>
   typeof value === "number"
     ? Number.isNaN(value)

@@ -3,6 +3,7 @@ import { Cause, Data, Duration, Exit } from "effect"
 import * as Fault from "../../src/Fault.ts"
 import type { Outcome } from "../../src/Guard.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted } from "../../src/internal/errors.ts"
+import { InvalidOption } from "../../src/InvalidOption.ts"
 import * as Outcomes from "../../src/internal/outcome.ts"
 import { UnavailableTypeId } from "../../src/internal/unavailable.ts"
 
@@ -215,6 +216,37 @@ describe("the classifier has the last word", () => {
     )
     // also where it throws on the second failure
     assert.strictEqual(Outcomes.ofCause(cause(Cause.fail(down), Cause.fail(unknown)), thrower).outcome.kind, "defect")
+  })
+})
+
+describe("a verdict that was not made by Fault", () => {
+  class Marked extends Data.TaggedError("Marked")<{ readonly verdict: unknown }> {
+    get [Fault.verdict]() {
+      return this.verdict
+    }
+  }
+  const see = (verdict: unknown) => Outcomes.ofCause(Cause.fail(new Marked({ verdict })), Fault.auto)
+
+  it("counts like one that was", () => {
+    const seen = see({ kind: "throttled", retryAfter: Duration.seconds(2) })
+    assert.deepStrictEqual(seen.outcome, outcome("throttled", "ignored", Duration.seconds(2)))
+  })
+
+  it("a hint of less than 0 is now", () => {
+    const seen = see({ kind: "transient", retryAfter: Duration.seconds(-2) })
+    assert.deepStrictEqual(seen.outcome, outcome("transient", "failed", Duration.zero))
+    const auto = { isRetryable: true, retryAfter: Duration.seconds(-2) }
+    assert.deepStrictEqual(Outcomes.ofCause(Cause.fail(auto), Fault.auto).outcome.retryAfter, Duration.zero)
+  })
+
+  it("what makes no sense is a bug beside the original failure", () => {
+    for (const verdict of ["transient", null, 1, {}, { kind: "toString" }, { kind: "transient", retryAfter: NaN }]) {
+      const seen = see(verdict)
+      assert.deepStrictEqual(seen.outcome, outcome("defect", "failed"))
+      const [first, second] = seen.cause.reasons
+      assert.isTrue(first?._tag === "Fail" && first.error instanceof Marked)
+      assert.isTrue(second?._tag === "Die" && second.defect instanceof InvalidOption)
+    }
   })
 })
 

@@ -138,3 +138,13 @@ it("name", () => {
     refuses(() => Validate.name("opt", value as string), value, "a non-empty string")
   }
 })
+
+it("hint", () => {
+  assert.isUndefined(Validate.hint("opt", undefined))
+  assert.isUndefined(Validate.hint("opt", NaN))
+  assert.deepStrictEqual(Validate.hint("opt", 5), Duration.millis(5))
+  assert.deepStrictEqual(Validate.hint("opt", -5), Duration.zero)
+  assert.deepStrictEqual(Validate.hint("opt", "Infinity"), Duration.infinity)
+  const allowed = 'a duration, such as "2 seconds", 2000 (milliseconds) or Duration.seconds(2)'
+  refuses(() => Validate.hint("opt", "soon" as never), "soon", allowed)
+})
