@@ -237,7 +237,8 @@ describe("tests mirror src", () => {
     "internal/compartments": "test/Bulkhead.test.ts",
     "internal/waitFor": "test/Bulkhead.interruption.test.ts",
     "schema/errors": "test/schema/index.test.ts",
-    "schema/parts": "test/schema/index.test.ts"
+    "schema/parts": "test/schema/index.test.ts",
+    "schema/value": "test/schema/index.test.ts"
   }
 
   const tests = glob("test/**/*.test.ts")

@@ -7,6 +7,7 @@ import { causeOf, defined, Span } from "./parts.ts"
 import { BulkheadFull, CircuitOpen, ConcurrencyLimited, RateLimited, Throttled } from "./rejections.ts"
 import type { RejectionEncoded } from "./rejections.ts"
 import type { Millis, ReasonEncoded } from "./parts.ts"
+import { fromJson, toJson } from "./value.ts"
 
 /**
  * @since 0.1.0
@@ -181,23 +182,14 @@ const historyEntry = <E, I, RD, RE>(error: Schema.Codec<E, I, RD, RE>) =>
 export interface InvalidOptionEncoded {
   readonly _tag: "InvalidOption"
   readonly option: string
-  readonly value?: Schema.Json | { readonly number: "NaN" | "Infinity" | "-Infinity" }
+  readonly value?: Schema.Json
   readonly allowed: string
 }
 
-// The numbers that are refused most often are those that JSON cannot write
-const NonFinite = Schema.Struct({ number: Schema.Literals(["NaN", "Infinity", "-Infinity"]) }).pipe(
-  Schema.decodeTo(
-    Schema.declare((u): u is number => typeof u === "number" && !Number.isFinite(u)),
-    SchemaTransformation.transform({
-      decode: ({ number }) => Number(number),
-      encode: (value) => ({ number: String(value) as "NaN" | "Infinity" | "-Infinity" })
-    })
-  )
-)
-
 /**
- * The codec of `InvalidOption`. A value that has no JSON form comes back as its text.
+ * The codec of `InvalidOption`. Of the value, and of what is in it, numbers come back as they were, NaN and infinities included: in JSON
+ * these are `{ "number": "NaN" }`, and an object that looks so itself is within `{ "object": … }`. What has no JSON form, such as a
+ * function, a bigint or an instance of a class, comes back as its text.
  *
  * @since 0.1.0
  * @category codecs
@@ -205,14 +197,20 @@ const NonFinite = Schema.Struct({ number: Schema.Literals(["NaN", "Infinity", "-
 export const InvalidOption: Schema.Codec<InvalidOptionError, InvalidOptionEncoded> = Schema.Struct({
   _tag: Schema.Literal("InvalidOption"),
   option: Schema.String,
-  value: Schema.optionalKey(Schema.Union([NonFinite, Schema.Defect()])),
+  value: Schema.optionalKey(Schema.Json),
   allowed: Schema.String
 }).pipe(
   Schema.decodeTo(
     Schema.instanceOf(InvalidOptionError),
     SchemaTransformation.transform({
-      decode: ({ option, value, allowed }) => new InvalidOptionError({ option, value, allowed }),
-      encode: ({ _tag, option, value, allowed }) => ({ _tag, option, allowed, ...defined({ value }) })
+      decode: ({ option, value, allowed }) =>
+        new InvalidOptionError({ option, value: value === undefined ? undefined : fromJson(value), allowed }),
+      encode: ({ _tag, option, value, allowed }) => ({
+        _tag,
+        option,
+        allowed,
+        ...(value === undefined ? undefined : { value: toJson(value) })
+      })
     })
   )
 )

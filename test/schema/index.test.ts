@@ -322,6 +322,67 @@ describe("InvalidOption", () => {
       assert.strictEqual(decoded.message, error.message)
     })
   }
+
+  const through = (value: unknown) => {
+    const { decoded } = overTheWire(Codecs.InvalidOption, new InvalidOption({ option: "o", value, allowed: "a" }))
+    return decoded.value
+  }
+
+  it("keeps numbers within", () => {
+    for (const value of [{ x: NaN }, [Infinity, { y: [-Infinity] }], { number: NaN }]) {
+      assert.deepStrictEqual(through(value), value)
+    }
+  })
+
+  it("takes no object for a number", () => {
+    const values = [
+      { number: "NaN" },
+      { number: "1" },
+      { number: null },
+      [{ number: "Infinity" }],
+      { object: { number: "NaN" } },
+      { object: { object: 1 } },
+      { object: NaN },
+      { number: "NaN", object: 1 },
+      { number: { number: NaN } }
+    ]
+    for (const value of values) assert.deepStrictEqual(through(value), value)
+  })
+
+  it("says the text of what has no JSON form, within too", () => {
+    class Model {
+      readonly size = 1
+    }
+    const f = () => 1
+    assert.strictEqual(through(f), String(f))
+    assert.strictEqual(through(1n), "1n")
+    assert.strictEqual(through(Symbol("s")), "Symbol(s)")
+    assert.strictEqual(through(new Map([[1, 2]])), "Map([[1,2]])")
+    assert.strictEqual(through(new Error("boom")), "Error: boom")
+    assert.strictEqual(through(new Date(0)), "1970-01-01T00:00:00.000Z")
+    assert.strictEqual(through(Duration.seconds(2)), String(Duration.seconds(2)))
+    assert.strictEqual(through(new Model()), 'Model({"size":1})')
+    assert.deepStrictEqual(through({ f, list: [1n, undefined], none: undefined }), {
+      f: String(f),
+      list: ["1n", "undefined"]
+    })
+    const self: { name: string; self?: unknown } = { name: "a" }
+    self.self = self
+    assert.deepStrictEqual(through(self), { name: "a", self: '{"name":"a","self":[Circular]}' })
+    const twice = { a: 1 }
+    assert.deepStrictEqual(through([twice, twice]), [twice, twice])
+  })
+
+  it.effect("keeps any value that has a JSON form", () =>
+    holds(
+      Arbitrary.map(Arbitrary.schema(Schema.Json), (json): unknown => JSON.parse(JSON.stringify(json))),
+      (json) => {
+        for (const value of [json, { number: json }, { object: json }]) assert.deepStrictEqual(through(value), value)
+        return true
+      },
+      { runs: 300 }
+    )
+  )
 })
 
 /** The fields of an error, without what `Error` adds. */
