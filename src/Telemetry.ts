@@ -243,7 +243,7 @@ export const recorded = <A, E, R>(
  * | `resilience.chaos.injected` | counter | `policy`, `injection`: fault, latency, result, behavior |
  *
  * Attributes are low in cardinality: `error` is the error's `_tag`, with its reason where it says one, and a key never shows. For that reason
- * `resilience.budget.balance` leaves keyed budgets out. `resilience.circuit.circuits` counts the circuits that are *not*
+ * `resilience.budget.balance` leaves keyed budgets out; it is as of the last call that ended, or asked for a retry. `resilience.circuit.circuits` counts the circuits that are *not*
  * closed, of those whose change was heard; it goes back to 0 when the layer is released.
  *
  * The registry (`Metric.MetricRegistry`) and the common attributes (`Metric.CurrentMetricAttributes`) are those in force

@@ -14,7 +14,21 @@ import {
   Telemetry,
   withResilience
 } from "effect-resilience"
-import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Random, Schedule, Tracer } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Metric,
+  Option,
+  Random,
+  Schedule,
+  Tracer
+} from "effect"
 import { TestClock } from "effect/testing"
 import type { Budget } from "../src/internal/budget.ts"
 import { Book, bookedGuard, BookedBudget, errorOf, Gone, Net, scripted, throughTime } from "./kit.ts"
@@ -583,6 +597,56 @@ describe("telemetry of a call", () => {
         ]
       )
     })
+  )
+
+  class Few extends RetryBudget.Service<Few>()("test/Few", RetryBudget.fixedRate({ perSecond: 1, burst: 2 })) {}
+  class Each extends RetryBudget.Service<Each>()("test/Each", RetryBudget.fixedRate({ perSecond: 1, burst: 2 }), {
+    keys: {}
+  }) {}
+
+  it.effect("what time and successes bring back to the budgets is told when a call ends, once", () =>
+    Effect.gen(function* () {
+      const p = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: every(0, 2),
+        budget: Few,
+        deadline: 9_000
+      })
+      const keyed = Policy.extend(p, { name: "keyed", budget: Each })
+      const gauge = "resilience.budget.balance"
+      const balances = Effect.map(Metric.snapshot, (all) =>
+        all.flatMap((metric) => (metric.id === gauge && metric.type === "Gauge" ? [metric.state.value] : []))
+      )
+      const told = (events: ReadonlyArray<Telemetry.Event>) =>
+        events.flatMap((e) => (e._tag === "BudgetChanged" ? [[e.key, e.balance]] : []))
+      const ok = withResilience(Effect.succeed(1), p)
+      const [, events] = yield* Telemetry.recorded(
+        Effect.gen(function* () {
+          yield* ok
+          assert.deepStrictEqual(yield* balances, [2])
+          yield* Effect.exit(withResilience(fail, p))
+          assert.deepStrictEqual(yield* balances, [0])
+          yield* TestClock.adjust("1 hour")
+          yield* ok
+          yield* ok
+          assert.strictEqual(yield* Few.balance(), 2)
+          assert.deepStrictEqual(yield* balances, [2])
+        }).pipe(Effect.provide(Telemetry.layerMetrics))
+      )
+      assert.deepStrictEqual(told(events), [
+        [undefined, 2],
+        [undefined, 1],
+        [undefined, 0],
+        [undefined, 2]
+      ])
+      const again = Telemetry.recorded(Effect.andThen(ok, withResilience(Effect.succeed(1), keyed, { key: "a" })))
+      assert.deepStrictEqual(told((yield* again)[1]), [[undefined, 2]])
+    }).pipe(
+      Effect.provide(Layer.mergeAll(Few.layer, Each.layer)),
+      Effect.provideService(Metric.MetricRegistry, new Map())
+    )
   )
 
   const policy = Policy.make({

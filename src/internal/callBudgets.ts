@@ -42,6 +42,8 @@ export const end = (call: CallFrame, now: number): void => {
   call.tokens = call.budgets = undefined
   if (tokens !== undefined) for (const token of tokens) token.cancel(now)
   if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.end(now)
+  const told = budgets && balancesTold(call)
+  if (told !== undefined) noteBalances(call, call.emit!, told)
 }
 
 /** A token of every budget, or of none: then it is the name of the one that said no. */
@@ -63,14 +65,22 @@ export const withdraw = (call: CallFrame, request: RetryRequest): ReadonlyArray<
   return refused ?? tokens
 }
 
-/** What a retry has left in the budgets it drew from. */
-const noteBalances = (call: CallFrame, emit: Emit): void => {
+/**
+ * What a call has left in the budgets that it uses. When it ends, only what the listener has not heard yet: others may have changed it, or
+ * time alone. Of a keyed budget nothing then, because that would have to be remembered for each key.
+ */
+const noteBalances = (call: CallFrame, emit: Emit, told?: WeakMap<Budget, number>): void => {
   const services = call.plan.budgets
   for (let i = 0; i < services.length; i++) {
     const budget = call.around.budgets[i]!
     const key = keyFor(call, services[i]!)
     if (budget.balance === undefined) continue
-    const at = call.clock.currentTimeMillisUnsafe()
-    emit({ _tag: "BudgetChanged", at, budget: budget.name, key, balance: budget.balance(call.now, key) })
+    const balance = budget.balance(call.now, key)
+    if (told !== undefined && (key !== undefined || told.get(budget) === balance)) continue
+    if (key === undefined) balancesTold(call)?.set(budget, balance)
+    emit({ _tag: "BudgetChanged", at: call.clock.currentTimeMillisUnsafe(), budget: budget.name, key, balance })
   }
 }
+
+const balancesTold = ({ around: { listener } }: CallFrame): WeakMap<Budget, number> | undefined =>
+  listener && (listener.balances ??= new WeakMap())

@@ -1,6 +1,7 @@
 // The events of `Telemetry`, and how the engine and the guards find whoever listens: a Reference, absent by default.
 import * as Context from "effect/Context"
 import type { Duration } from "effect"
+import type { Budget } from "./budget.ts"
 import type { Hub } from "./listeners.ts"
 
 interface Base {
@@ -218,7 +219,8 @@ export interface DeadlinePassed extends Base {
 }
 
 /**
- * The balance of a retry budget has changed.
+ * The balance of a retry budget has changed: a retry was asked for, or, of a budget that is not keyed, a call that uses it has ended and
+ * finds another balance than was told last.
  *
  * @since 0.1.0
  * @category events
@@ -276,6 +278,8 @@ export interface Emit {
   (event: Event): void
   /** Of a listener put in force by this library: the others that hear the same, and who listens around it. */
   hub?: Hub | undefined
+  /** The balances that it has heard last. */
+  balances?: WeakMap<Budget, number> | undefined
 }
 
 /** Who listens in this fiber. Absent, as by default, no event object is built. */
