@@ -96,7 +96,8 @@ export const at: {
 const limited = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   owner: string | undefined,
-  allowedMs: (clock: Clock.Clock) => number
+  allowedMs: (clock: Clock.Clock) => number,
+  kept?: { readonly reserved: Duration.Duration }
 ): Effect.Effect<A, E | DeadlineExceeded, R> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
@@ -104,8 +105,8 @@ const limited = <A, E, R>(
     const now = monotonicMs(clock)
     const exceeded = (): DeadlineExceeded => {
       const after = Duration.millis(Math.max(0, ms))
-      emitter(fiber)?.({ _tag: "DeadlinePassed", at: clock.currentTimeMillisUnsafe(), name: owner, after })
-      return stackless(() => new DeadlineExceeded({ name: owner, after }))
+      emitter(fiber)?.({ _tag: "DeadlinePassed", at: clock.currentTimeMillisUnsafe(), name: owner, after, ...kept })
+      return stackless(() => new DeadlineExceeded({ name: owner, after, ...kept }))
     }
     if (ms <= 0) return Effect.fail(exceeded())
     // armed also where one around is nearer, whose owner then interrupts first: this region may outlive that owner
@@ -156,7 +157,10 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
 
 /**
  * Runs an effect under a deadline that is earlier by `d` than the one in force, so that a fallback or an answer still fits. With no
- * deadline in force, or with less than `d` left, nothing is reserved or nothing begins, respectively. `d` is a finite duration of 0 or more.
+ * deadline in force, or with no more than `d` left, nothing is reserved or nothing begins, respectively. `d` is a finite duration of 0 or
+ * more.
+ *
+ * The error has the name of the deadline's owner, whose time is not up yet: `reserved` says so.
  *
  * @since 0.1.0
  * @category combinators
@@ -166,11 +170,12 @@ export const reserve: {
   <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R>
 } = dataFirstOrLast((d: Duration.Input) => {
   const ms = duration("Deadline.reserve: d", d)
+  const kept = { reserved: Duration.millis(ms) }
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | DeadlineExceeded, R> =>
     Effect.withFiber((fiber) => {
       const deadline = currentFrame(fiber)?.deadline
       if (deadline === undefined || ms === 0) return self
-      return limited(self, deadline.owner, (clock) => deadline.at - ms - monotonicMs(clock))
+      return limited(self, deadline.owner, (clock) => deadline.at - ms - monotonicMs(clock), kept)
     })
 })
 

@@ -251,7 +251,12 @@ describe("at", () => {
       let ran = false
       const body = Effect.sync(() => void (ran = true))
       for (const epochMillis of [yield* now, (yield* now) - 1, 0, -1]) {
-        failsWith(yield* Effect.exit(body.pipe(Deadline.at(epochMillis, { name: "past" }))), exceeded(0, "past"))
+        const exit = yield* Effect.exit(body.pipe(Deadline.at(epochMillis, { name: "past" })))
+        failsWith(exit, exceeded(0, "past"))
+        assert.strictEqual(
+          Exit.isFailure(exit) && (Cause.squash(exit.cause) as Error).message,
+          "past had no time left and did not begin"
+        )
       }
       assert.isFalse(ran)
     })
@@ -481,11 +486,13 @@ describe("reserve", () => {
         const from = yield* now
         const [exit, took] = yield* ending(
           reserved.pipe(
-            Effect.catch((e) => Effect.succeed([e.name, Duration.toMillis(e.after)])),
+            Effect.catch((e) => Effect.succeed([e.name, Duration.toMillis(e.after), e.message])),
             Deadline.within("1 second", { name: "answer" })
           )
         )
-        assert.deepStrictEqual(exit, Exit.succeed(["answer", 800]) as never)
+        const message =
+          "the effect did not finish within 800ms, because 200ms before the deadline of answer are reserved"
+        assert.deepStrictEqual(exit, Exit.succeed(["answer", 800, message]) as never)
         assert.strictEqual(took, 800)
         assert.deepStrictEqual(seen, [Option.some({ at: from + 800, owner: "answer" })])
       }
@@ -680,6 +687,14 @@ describe("events", () => {
       assert.deepStrictEqual(events, [
         { _tag: "DeadlinePassed", at: start + 1000, name: "outer", after: Duration.seconds(1) }
       ])
+      events.length = 0
+      const answer = Deadline.within("1 second", { name: "answer" })
+      yield* ending(Effect.never.pipe(Deadline.reserve("200 millis"), Effect.ignore, answer, heard))
+      assert.deepStrictEqual(
+        events.map((event) => event._tag === "DeadlinePassed" && [event.name, event.after, event.reserved]),
+        [["answer", Duration.millis(800), Duration.millis(200)]]
+      )
+      events.length = 1
       yield* heard(Effect.exit(Effect.void.pipe(Deadline.at(0))))
       assert.strictEqual(events.length, 2)
       assert.deepStrictEqual(events[1], {

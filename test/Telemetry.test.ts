@@ -591,6 +591,7 @@ describe("Telemetry", () => {
           ...everyEvent,
           { ...retryDenied, reason: "schedule", deniedBy: undefined } as Event,
           { ...deadlinePassed, name: undefined } as Event,
+          { ...deadlinePassed, name: "page", reserved: Duration.millis(300) } as Event,
           { ...served, source: "fallback", age: undefined, name: "zero" } as Event,
           { ...opened, to: "isolated" } as Event,
           { ...callFailed, attempts: 1, error: "NotFound", lastError: undefined } as Event,
@@ -617,6 +618,7 @@ describe("Telemetry", () => {
           "Debug quotes.get: no hedge (budget, app/Budget)",
           "Debug quotes.get: no retry after NetworkError in attempt 2 (schedule)",
           "Debug a deadline: not done after 3s",
+          "Debug page: not done after 3s, 300ms being reserved",
           "Info zero: answered CircuitOpen with a substitute",
           "Warn app/Breaker: the circuit went from closed to isolated",
           "Warn quotes.get: failed with NotFound after 1 attempt and 120ms",
@@ -724,7 +726,7 @@ describe("Telemetry", () => {
         const text = yield* Effect.gen(function* () {
           assert.strictEqual(
             Telemetry.formatReport(yield* Telemetry.report),
-            "2026-01-01T12:00:00.000Z to 2026-01-01T12:00:00.000Z (0)\n\nno calls"
+            "2026-01-01T12:00:00.000Z to 2026-01-01T12:00:00.000Z (0ms)\n\nno calls"
           )
           yield* TestClock.adjust("5 minutes")
           yield* emit(...everyEvent, started, { ...rejected, guard: "app/Bulkhead", reason: "full" } as Event)

@@ -101,9 +101,11 @@ const why = (error: RetryExhausted<unknown>): string => {
   }
 }
 
-/** In whole milliseconds: a clock's nanoseconds tell a reader nothing. */
-export const print = (duration: Duration.Duration): string =>
-  Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
+/** In whole milliseconds: a clock's nanoseconds tell a reader nothing. `Duration.format` gives 0 no unit. */
+export const print = (duration: Duration.Duration): string => {
+  const millis = Math.round(Duration.toMillis(duration))
+  return millis === 0 ? "0ms" : Duration.format(Duration.millis(millis))
+}
 
 /** An error in a few words: its tag, and its message if it has one of its own. */
 export const describe = (error: unknown): string => {
@@ -146,12 +148,14 @@ export class AttemptTimeout extends Data.TaggedError("AttemptTimeout")<{
 export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
   /** The policy, or the name given to the deadline. */
   readonly name: string | undefined
-  /** How long it allowed. */
+  /** How long it allowed; 0 where the time was up before anything had begun. */
   readonly after: Duration.Duration
   /** How many attempts were begun, where a policy set the deadline. */
   readonly attempts?: number | undefined
   /** The error of the last attempt that failed before, if one did. */
   readonly lastError?: unknown
+  /** How much `Deadline.reserve` kept of the time before the deadline of that name, which has not passed yet. */
+  readonly reserved?: Duration.Duration | undefined
 }> {
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
@@ -162,9 +166,17 @@ export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
   }
 
   override get message(): string {
-    const what = this.name ?? "the effect"
+    const { after, name, reserved } = this
+    const what = (reserved === undefined ? name : undefined) ?? "the effect"
+    const ended = Duration.isZero(after)
+      ? `${what} had no time left and did not begin`
+      : `${what} did not finish within ${print(after)}`
+    const kept =
+      reserved === undefined
+        ? ""
+        : `, because ${print(reserved)} before ${name === undefined ? "the deadline" : `the deadline of ${name}`} are reserved`
     const tries = this.attempts === undefined ? "" : ` (attempts: ${this.attempts})`
     const last = this.lastError === undefined ? "" : `; the last error was ${describe(this.lastError)}`
-    return `${what} did not finish within ${print(this.after)}${tries}${last}`
+    return `${ended}${kept}${tries}${last}`
   }
 }

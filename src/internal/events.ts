@@ -216,6 +216,8 @@ export interface DeadlinePassed extends Base {
   /** The policy, or the name given to the deadline. */
   readonly name: string | undefined
   readonly after: Duration.Duration
+  /** How much `Deadline.reserve` kept of the time before that deadline, which has not passed yet. */
+  readonly reserved?: Duration.Duration | undefined
 }
 
 /**

@@ -1,10 +1,11 @@
 // Prints a report for a terminal.
 import * as Duration from "effect/Duration"
 import type { Report } from "../Telemetry.ts"
+import { print } from "./errors.ts"
 import type { Count, PolicyReport } from "./report.ts"
 
 export const format = (report: Report): string => {
-  const span = `${new Date(report.since).toISOString()} to ${new Date(report.at).toISOString()} (${Duration.format(Duration.millis(report.at - report.since))})`
+  const span = `${new Date(report.since).toISOString()} to ${new Date(report.at).toISOString()} (${print(Duration.millis(report.at - report.since))})`
   const sections = [
     [span],
     report.policies.length === 0 ? ["no calls"] : table(report.policies),

@@ -61,7 +61,11 @@ const describe = (event: Event): Line | undefined => {
         `${event.policy}: attempt ${event.attempt} refused by ${event.guard} (${event.reason})`
       )
     case "DeadlinePassed":
-      return line("Debug", [event.name ?? ""], `${event.name ?? "a deadline"}: not done after ${print(event.after)}`)
+      return line(
+        "Debug",
+        [event.name ?? ""],
+        `${event.name ?? "a deadline"}: not done after ${print(event.after)}${event.reserved === undefined ? "" : `, ${print(event.reserved)} being reserved`}`
+      )
     case "CallRecovered":
       return line(
         "Info",

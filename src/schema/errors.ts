@@ -64,6 +64,7 @@ export interface DeadlineExceededEncoded {
   readonly after: Millis
   readonly attempts?: number
   readonly lastError?: UnknownEncoded
+  readonly reserved?: Millis
 }
 
 /**
@@ -77,13 +78,15 @@ export const DeadlineExceeded: Schema.Codec<Errors.DeadlineExceeded, DeadlineExc
   name: Schema.optionalKey(Schema.String),
   after: Span,
   attempts: Schema.optionalKey(Schema.Int),
-  lastError: Schema.optionalKey(Unknown)
+  lastError: Schema.optionalKey(Unknown),
+  reserved: Schema.optionalKey(Span)
 }).pipe(
   Schema.decodeTo(
     Schema.instanceOf(Errors.DeadlineExceeded),
     SchemaTransformation.transform({
       decode: ({ _tag, name, ...fields }) => new Errors.DeadlineExceeded({ name, ...fields }),
-      encode: ({ _tag, name, after, attempts, lastError }) => defined({ _tag, name, after, attempts, lastError })
+      encode: ({ _tag, name, after, attempts, lastError, reserved }) =>
+        defined({ _tag, name, after, attempts, lastError, reserved })
     })
   )
 )

@@ -68,7 +68,7 @@ describe("RetryExhausted", () => {
   it("one attempt", () => {
     assert.strictEqual(
       exhausted("schedule", { attempts: 1, elapsed: Duration.zero }).message,
-      "quotes.get failed after 1 attempt in 0 with Down; its retry schedule has ended"
+      "quotes.get failed after 1 attempt in 0ms with Down; its retry schedule has ended"
     )
   })
 
@@ -136,8 +136,28 @@ describe("DeadlineExceeded", () => {
       "p did not finish within 3s (attempts: 2); the last error was Down"
     )
     assert.strictEqual(message({ lastError: "text" }), "the effect did not finish within 3s; the last error was text")
-    assert.strictEqual(message({ after: Duration.zero }), "the effect did not finish within 0")
+    assert.strictEqual(message({ after: Duration.millis(0.4) }), "the effect did not finish within 0ms")
     assert.strictEqual(message({ after: Duration.millis(999.6) }), "the effect did not finish within 1s")
+  })
+
+  it("says that nothing began", () => {
+    const message = (name: string | undefined) => new DeadlineExceeded({ name, after: Duration.zero }).message
+    assert.strictEqual(message("GET /page"), "GET /page had no time left and did not begin")
+    assert.strictEqual(message(undefined), "the effect had no time left and did not begin")
+  })
+
+  it("says that some of the time was reserved: it is not the owner's that was too short", () => {
+    const reserved = Duration.millis(300)
+    const message = (name: string | undefined, after: number) =>
+      new DeadlineExceeded({ name, after: Duration.millis(after), reserved }).message
+    assert.strictEqual(
+      message("GET /page", 700),
+      "the effect did not finish within 700ms, because 300ms before the deadline of GET /page are reserved"
+    )
+    assert.strictEqual(
+      message(undefined, 0),
+      "the effect had no time left and did not begin, because 300ms before the deadline are reserved"
+    )
   })
 
   const error = new DeadlineExceeded({ name: "p", after: Duration.seconds(3) })

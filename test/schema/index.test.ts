@@ -187,9 +187,9 @@ describe("DeadlineExceeded", () => {
 
   it.effect("any of them round-trips", () =>
     holds(
-      Arbitrary.all([maybe(names), spans, maybe(counts), maybe(names)]),
-      ([name, after, attempts, lastError]) => {
-        const error = new Deadline.DeadlineExceeded({ name, after, attempts, lastError })
+      Arbitrary.all([maybe(names), spans, maybe(counts), maybe(names), maybe(spans)]),
+      ([name, after, attempts, lastError, reserved]) => {
+        const error = new Deadline.DeadlineExceeded({ name, after, attempts, lastError, reserved })
         const { decoded } = overTheWire(Codecs.DeadlineExceeded, error)
         return decoded instanceof Deadline.DeadlineExceeded && same(decoded, error)
       },
