@@ -248,8 +248,9 @@ export const constants = {
   }
 } as const
 
-const boundsWith = (options: BoundOptions) =>
+const boundsWith = (of: string, options: BoundOptions) =>
   boundsOf(
+    of,
     {
       ...over<Omit<BoundsOptions, "initial">>(constants.bounds, { ...options, initial: undefined }),
       initial: options.initial,
@@ -284,17 +285,18 @@ type Known<Options, Name extends keyof Options> = { readonly [name in Name]-?: E
  * @category algorithms
  */
 export const gradient2 = (options: Gradient2Options = {}): Algorithm => {
-  const within = boundsWith(options)
+  const of = "AdaptiveLimit.gradient2"
+  const within = boundsWith(of, options)
   const { longWindow, queueSize, smoothing, tolerance } = over<
     Known<Gradient2Options, keyof typeof constants.gradient2>
   >(constants.gradient2, options)
   return algorithm({
     _tag: "Gradient2",
     ...within,
-    queueSize: checkQueueSize(queueSize, within),
-    smoothing: validate.ratio("smoothing", smoothing, "positive"),
-    tolerance: validate.finite("tolerance", tolerance, 1),
-    longWindow: validate.integer("longWindow", longWindow, 1)
+    queueSize: checkQueueSize(of, queueSize, within),
+    smoothing: validate.ratio(`${of}: smoothing`, smoothing, "positive"),
+    tolerance: validate.finite(`${of}: tolerance`, tolerance, 1),
+    longWindow: validate.integer(`${of}: longWindow`, longWindow, 1)
   })
 }
 
@@ -322,17 +324,18 @@ export const gradient2 = (options: Gradient2Options = {}): Algorithm => {
  * @category algorithms
  */
 export const vegas = (options: VegasOptions = {}): Algorithm => {
-  const within = boundsWith(options)
+  const of = "AdaptiveLimit.vegas"
+  const within = boundsWith(of, options)
   const { smoothing, ...queue } = over<Known<VegasOptions, keyof typeof constants.vegas>>(constants.vegas, options)
-  const beta = validate.above("beta", queue.beta, 0)
-  const alpha = validate.finite("alpha", queue.alpha, 0, beta)
+  const beta = validate.above(`${of}: beta`, queue.beta, 0)
+  const alpha = validate.finite(`${of}: alpha`, queue.alpha, 0, beta)
   return algorithm({
     _tag: "Vegas",
     ...within,
     alpha,
     beta,
-    threshold: validate.finite("threshold", queue.threshold, 0, alpha),
-    smoothing: validate.ratio("smoothing", smoothing, "positive")
+    threshold: validate.finite(`${of}: threshold`, queue.threshold, 0, alpha),
+    smoothing: validate.ratio(`${of}: smoothing`, smoothing, "positive")
   })
 }
 
@@ -350,7 +353,8 @@ export const vegas = (options: VegasOptions = {}): Algorithm => {
  * @category algorithms
  */
 export const aimd = (options: AimdOptions = {}): Algorithm => {
-  const within = boundsWith(options)
+  const of = "AdaptiveLimit.aimd"
+  const within = boundsWith(of, options)
   const { backoffRatio, queueSize } = over<Known<AimdOptions, keyof typeof constants.aimd>>(constants.aimd, options)
   return algorithm({
     _tag: "Aimd",
@@ -358,10 +362,12 @@ export const aimd = (options: AimdOptions = {}): Algorithm => {
     backoffRatio:
       backoffRatio >= 0.5 && backoffRatio < 1
         ? backoffRatio
-        : validate.invalid("backoffRatio", backoffRatio, "a number from 0.5 to below 1"),
+        : validate.invalid(`${of}: backoffRatio`, backoffRatio, "a number from 0.5 to below 1"),
     slowerThanMs:
-      options.slowerThan === undefined ? undefined : validate.duration("slowerThan", options.slowerThan, "positive"),
-    queueSize: checkQueueSize(queueSize, within)
+      options.slowerThan === undefined
+        ? undefined
+        : validate.duration(`${of}: slowerThan`, options.slowerThan, "positive"),
+    queueSize: checkQueueSize(of, queueSize, within)
   })
 }
 

@@ -121,7 +121,12 @@ const longestWindow = 1_000_000
  * @category trips
  */
 export const consecutiveFailures = (failures: number): Trip =>
-  trip([{ _tag: "ConsecutiveFailures", failures: validate.integer("failures", failures, 1) }])
+  trip([
+    {
+      _tag: "ConsecutiveFailures",
+      failures: validate.integer("CircuitBreaker.consecutiveFailures: failures", failures, 1)
+    }
+  ])
 
 /**
  * @since 0.1.0
@@ -146,7 +151,8 @@ export interface RateOptions {
  * @since 0.1.0
  * @category trips
  */
-export const failureRate = (options: RateOptions): Trip => trip([{ _tag: "FailureRate", ...rateOf(options) }])
+export const failureRate = (options: RateOptions): Trip =>
+  trip([{ _tag: "FailureRate", ...rateOf("CircuitBreaker.failureRate", options) }])
 
 /**
  * @since 0.1.0
@@ -172,8 +178,8 @@ export const slowCallRate = (options: SlowCallRateOptions): Trip =>
   trip([
     {
       _tag: "SlowCallRate",
-      ...rateOf(options),
-      slowerThanMs: validate.duration("slowerThan", options.slowerThan, "positive")
+      ...rateOf("CircuitBreaker.slowCallRate", options),
+      slowerThanMs: validate.duration("CircuitBreaker.slowCallRate: slowerThan", options.slowerThan, "positive")
     }
   ])
 
@@ -186,25 +192,26 @@ export const slowCallRate = (options: SlowCallRateOptions): Trip =>
 export const anyOf = (...trips: readonly [Trip, ...ReadonlyArray<Trip>]): Trip =>
   trips.length > 0 && trips.every(isTrip)
     ? trip(trips.flatMap((it) => it[TripTypeId]))
-    : validate.invalid("anyOf", trips, "one or more trips, such as consecutiveFailures(5)")
+    : validate.invalid("CircuitBreaker.anyOf: trips", trips, "one or more trips, such as consecutiveFailures(5)")
 
-const rateOf = (options: RateOptions) => {
-  const span = spanOf(options.window)
+const rateOf = (of: string, options: RateOptions) => {
+  const span = spanOf(`${of}: window`, options.window)
+  const minimumCalls = `${of}: minimumCalls`
   return {
-    threshold: validate.ratio("threshold", options.threshold, "positive"),
+    threshold: validate.ratio(`${of}: threshold`, options.threshold, "positive"),
     minimumCalls:
       span._tag === "Calls"
         ? // a minimum that the window can never hold is a circuit that never opens
-          validate.integer("minimumCalls", options.minimumCalls, 1, span.calls)
-        : validate.integer("minimumCalls", options.minimumCalls, 1),
+          validate.integer(minimumCalls, options.minimumCalls, 1, span.calls)
+        : validate.integer(minimumCalls, options.minimumCalls, 1),
     span
   }
 }
 
-const spanOf = (window: Window): Span =>
+const spanOf = (option: string, window: Window): Span =>
   typeof window === "number"
-    ? { _tag: "Calls", calls: validate.integer("window", window, 1, longestWindow) }
-    : { _tag: "Time", durationMs: validate.duration("window", window, "positive") }
+    ? { _tag: "Calls", calls: validate.integer(option, window, 1, longestWindow) }
+    : { _tag: "Time", durationMs: validate.duration(option, window, "positive") }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Options

@@ -327,11 +327,15 @@ export const Stale =
   <const Id extends string>(id: Id, options: StaleOptions): StaleClass<Self, Id, Value> => {
     const Tag = Context.Service<Self, Remembered<Value>>()(id)
     const make = (overrides: StaleChange): Remembered<Value> => {
-      validate.name("id", id)
-      const store = new StaleStore<Value>({
-        maxAgeMs: validate.duration("maxAge", overrides.maxAge ?? options.maxAge, "positive"),
-        max: validate.integer("max", overrides.max ?? options.max, 1)
-      })
+      validate.name("Fallback.Stale: id", id)
+      const store = validate.named(
+        id,
+        () =>
+          new StaleStore<Value>({
+            maxAgeMs: validate.duration("maxAge", overrides.maxAge ?? options.maxAge, "positive"),
+            max: validate.integer("max", overrides.max ?? options.max, 1)
+          })
+      )
       return {
         remember: (key, value, now) => store.remember(key, value, now),
         recall: (key, now) => store.recall(key, now)

@@ -40,7 +40,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { naming, over } from "./internal/guardClass.ts"
+import { over } from "./internal/guardClass.ts"
 import { Learner, mostHedges } from "./internal/hedge.ts"
 import type { Hedging, Settings } from "./internal/hedge.ts"
 import { nowMs } from "./internal/time.ts"
@@ -175,7 +175,7 @@ export const Service =
       Layer.effect(Tag)(
         Effect.catchDefect(
           Effect.sync(() => make(id, over(defaults, options, change))),
-          (defect) => Effect.die(naming(id, defect))
+          (defect) => Effect.die(validate.naming(id, defect))
         )
       )
     return Object.assign(Tag, {

@@ -58,6 +58,8 @@ import { Throttle } from "./internal/budgets/throttle.ts"
 import { TokenBucket } from "./internal/budgets/tokenBucket.ts"
 import { withinRegion } from "./internal/currentCall.ts"
 import { KeyedMap } from "./internal/keyed.ts"
+import { keysOf } from "./internal/perKey.ts"
+import type { Keys } from "./internal/perKey.ts"
 import { nowMs } from "./internal/time.ts"
 import * as validate from "./internal/validate.ts"
 
@@ -125,13 +127,18 @@ export const ratioDefaults = { ratio: 0.2, minPerSecond: 10, window: "10 seconds
  * @category constructors
  */
 export const ratio = (options: RatioOptions = {}): Model => {
-  const windowMs = validate.duration("window", options.window ?? ratioDefaults.window)
+  const windowMs = validate.duration("RetryBudget.ratio: window", options.window ?? ratioDefaults.window)
   if (windowMs < 1000 || windowMs > 60_000) {
-    validate.invalid("window", options.window, "a duration from 1 to 60 seconds")
+    validate.invalid("RetryBudget.ratio: window", options.window, "a duration from 1 to 60 seconds")
   }
   const resolved = {
-    ratio: validate.finite("ratio", options.ratio ?? ratioDefaults.ratio, 0, 10),
-    minPerSecond: validate.finite("minPerSecond", options.minPerSecond ?? ratioDefaults.minPerSecond, 0, 1_000_000),
+    ratio: validate.finite("RetryBudget.ratio: ratio", options.ratio ?? ratioDefaults.ratio, 0, 10),
+    minPerSecond: validate.finite(
+      "RetryBudget.ratio: minPerSecond",
+      options.minPerSecond ?? ratioDefaults.minPerSecond,
+      0,
+      1_000_000
+    ),
     windowMs
   }
   return model("ratio", () => new Ratio(resolved))
@@ -179,7 +186,12 @@ export const tokenBucketDefaults = { capacity: 500, retryCost: 5, timeoutCost: 1
  */
 export const tokenBucket = (options: TokenBucketOptions = {}): Model => {
   const amount = (option: keyof TokenBucketOptions, min: number) =>
-    validate.finite(option, options[option] ?? tokenBucketDefaults[option], min, 1_000_000_000)
+    validate.finite(
+      `RetryBudget.tokenBucket: ${option}`,
+      options[option] ?? tokenBucketDefaults[option],
+      min,
+      1_000_000_000
+    )
   const resolved = {
     capacity: amount("capacity", 0),
     retryCost: amount("retryCost", 0.000001),
@@ -218,8 +230,8 @@ export interface ThrottleOptions {
  */
 export const throttle = (options: ThrottleOptions): Model => {
   const resolved = {
-    maxTokens: validate.integer("maxTokens", options.maxTokens, 1, 1000),
-    tokenRatio: validate.finite("tokenRatio", options.tokenRatio, 0.001, 1000)
+    maxTokens: validate.integer("RetryBudget.throttle: maxTokens", options.maxTokens, 1, 1000),
+    tokenRatio: validate.finite("RetryBudget.throttle: tokenRatio", options.tokenRatio, 0.001, 1000)
   }
   return model("throttle", () => new Throttle(resolved))
 }
@@ -258,8 +270,12 @@ export const concurrentDefaults = { ratio: 0.2, minConcurrency: 3 } as const
  */
 export const concurrent = (options: ConcurrentOptions = {}): Model => {
   const resolved = {
-    ratio: validate.ratio("ratio", options.ratio ?? concurrentDefaults.ratio),
-    minConcurrency: validate.integer("minConcurrency", options.minConcurrency ?? concurrentDefaults.minConcurrency, 0)
+    ratio: validate.ratio("RetryBudget.concurrent: ratio", options.ratio ?? concurrentDefaults.ratio),
+    minConcurrency: validate.integer(
+      "RetryBudget.concurrent: minConcurrency",
+      options.minConcurrency ?? concurrentDefaults.minConcurrency,
+      0
+    )
   }
   return model("concurrent", () => new Concurrent(resolved))
 }
@@ -289,8 +305,8 @@ export interface FixedRateOptions {
  */
 export const fixedRate = (options: FixedRateOptions): Model => {
   const resolved = {
-    perSecond: validate.finite("perSecond", options.perSecond, 0, 1_000_000),
-    burst: validate.integer("burst", options.burst, 1)
+    perSecond: validate.finite("RetryBudget.fixedRate: perSecond", options.perSecond, 0, 1_000_000),
+    burst: validate.integer("RetryBudget.fixedRate: burst", options.burst, 1)
   }
   return model("fixedRate", () => new FixedRate(resolved))
 }
@@ -344,7 +360,7 @@ export interface KeysOptions {
  * @since 0.1.0
  * @category constants
  */
-export const keysDefaults = { max: 10_000, idleTimeToLive: "10 minutes" } as const
+export { keysDefaults } from "./internal/perKey.ts"
 
 /**
  * @since 0.1.0
@@ -445,7 +461,7 @@ export const Service = <Self>(): {
   ): ServiceClass<Self, Id, any> => {
     const Tag = Context.Service<Self, RetryBudget>()(id)
     const build = (change: LayerOptions): RetryBudget => {
-      const keys = keysOf(id, options?.keys, change.keys)
+      const keys = validate.named(id, () => keysOf(options?.keys, change.keys))
       const used = change.model ?? model
       return keys === undefined ? unkeyed(id, used) : keyed(id, used, keys)
     }
@@ -463,27 +479,6 @@ export const Service = <Self>(): {
     })
   }
   return make
-}
-
-interface Keys {
-  readonly max: number
-  readonly idleTimeToLiveMs: number
-}
-
-const keysOf = (id: string, own: KeysOptions | undefined, change: KeysOptions | undefined): Keys | undefined => {
-  if (own === undefined) {
-    return change === undefined
-      ? undefined
-      : validate.invalid("keys", change, `undefined, because the class of the budget "${id}" is not keyed`)
-  }
-  return {
-    max: validate.integer("keys.max", change?.max ?? own.max ?? keysDefaults.max, 1),
-    idleTimeToLiveMs: validate.duration(
-      "keys.idleTimeToLive",
-      change?.idleTimeToLive ?? own.idleTimeToLive ?? keysDefaults.idleTimeToLive,
-      "positive"
-    )
-  }
 }
 
 const unkeyed = (name: string, model: Model): RetryBudget => {
@@ -557,8 +552,8 @@ export const task: {
 
 /** Not with `dual`, so that bad options are refused when they are written, and not when they are applied. */
 const bindTask = (options: TaskOptions) => {
-  const maxRetries = validate.integer("maxRetries", options.maxRetries, 0)
-  const name = validate.name("name", options.name ?? "RetryBudget.task")
+  const maxRetries = validate.integer("RetryBudget.task: maxRetries", options.maxRetries, 0)
+  const name = validate.name("RetryBudget.task: name", options.name ?? "RetryBudget.task")
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     withinRegion(self, () => ({ task: makeTask(name, maxRetries) }))
 }

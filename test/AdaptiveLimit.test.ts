@@ -555,39 +555,45 @@ describe("the options", () => {
   const { aimd, gradient2, vegas } = AdaptiveLimit
   const algorithms: ReadonlyArray<readonly [string, () => unknown]> = [
     ...[aimd, vegas, gradient2].flatMap((make) => [
-      ["min", () => make({ min: 0 })] as const,
-      ["min", () => make({ min: 1.5 })] as const,
-      ["max", () => make({ max: 0 })] as const,
-      ["max", () => make({ min: 30, max: 29 })] as const,
-      ["initial", () => make({ initial: 0 })] as const,
-      ["initial", () => make({ initial: 201 })] as const,
-      ["initial", () => make({ initial: 2.5 })] as const,
-      ["dropTolerance", () => make({ dropTolerance: -0.1 })] as const,
-      ["dropTolerance", () => make({ dropTolerance: 1.1 })] as const,
-      ["window.min", () => make({ window: { min: 0 } })] as const,
-      ["window.max", () => make({ window: { max: Duration.infinity } })] as const,
-      ["window.max", () => make({ window: { min: "2 seconds", max: "1 second" } })] as const,
-      ["window.samples", () => make({ window: { samples: 0 } })] as const
+      [`AdaptiveLimit.${make.name}: min`, () => make({ min: 0 })] as const,
+      [`AdaptiveLimit.${make.name}: min`, () => make({ min: 1.5 })] as const,
+      [`AdaptiveLimit.${make.name}: max`, () => make({ max: 0 })] as const,
+      [`AdaptiveLimit.${make.name}: max`, () => make({ min: 30, max: 29 })] as const,
+      [`AdaptiveLimit.${make.name}: initial`, () => make({ initial: 0 })] as const,
+      [`AdaptiveLimit.${make.name}: initial`, () => make({ initial: 201 })] as const,
+      [`AdaptiveLimit.${make.name}: initial`, () => make({ initial: 2.5 })] as const,
+      [`AdaptiveLimit.${make.name}: dropTolerance`, () => make({ dropTolerance: -0.1 })] as const,
+      [`AdaptiveLimit.${make.name}: dropTolerance`, () => make({ dropTolerance: 1.1 })] as const,
+      [`AdaptiveLimit.${make.name}: window.min`, () => make({ window: { min: 0 } })] as const,
+      [`AdaptiveLimit.${make.name}: window.max`, () => make({ window: { max: Duration.infinity } })] as const,
+      [
+        `AdaptiveLimit.${make.name}: window.max`,
+        () => make({ window: { min: "2 seconds", max: "1 second" } })
+      ] as const,
+      [`AdaptiveLimit.${make.name}: window.samples`, () => make({ window: { samples: 0 } })] as const
     ]),
-    ["backoffRatio", () => aimd({ backoffRatio: 0.49 })],
-    ["backoffRatio", () => aimd({ backoffRatio: 1 })],
-    ["backoffRatio", () => aimd({ backoffRatio: Number.NaN })],
-    ["slowerThan", () => aimd({ slowerThan: 0 })],
-    ["queueSize", () => aimd({ queueSize: 0 })],
-    ["queueSize", () => gradient2({ queueSize: Number.NaN })],
-    ["queueSize", () => gradient2({ queueSize: "4" as any })],
-    ["queueSize", () => gradient2({ queueSize: () => 0 })],
-    ["queueSize", () => gradient2({ queueSize: (limit) => (limit === 1 ? Number.NaN : 1) })],
-    ["queueSize", () => gradient2({ queueSize: (limit) => (limit === 200 ? Number.POSITIVE_INFINITY : 1) })],
-    ["smoothing", () => gradient2({ smoothing: 0 })],
-    ["smoothing", () => vegas({ smoothing: 1.1 })],
-    ["tolerance", () => gradient2({ tolerance: 0.9 })],
-    ["longWindow", () => gradient2({ longWindow: 0 })],
-    ["beta", () => vegas({ alpha: 0, beta: 0 })],
-    ["alpha", () => vegas({ alpha: 2, beta: 1.9 })],
-    ["alpha", () => vegas({ alpha: -1 })],
-    ["threshold", () => vegas({ threshold: 1.1 })],
-    ["threshold", () => vegas({ threshold: -1 })]
+    ["AdaptiveLimit.aimd: backoffRatio", () => aimd({ backoffRatio: 0.49 })],
+    ["AdaptiveLimit.aimd: backoffRatio", () => aimd({ backoffRatio: 1 })],
+    ["AdaptiveLimit.aimd: backoffRatio", () => aimd({ backoffRatio: Number.NaN })],
+    ["AdaptiveLimit.aimd: slowerThan", () => aimd({ slowerThan: 0 })],
+    ["AdaptiveLimit.aimd: queueSize", () => aimd({ queueSize: 0 })],
+    ["AdaptiveLimit.gradient2: queueSize", () => gradient2({ queueSize: Number.NaN })],
+    ["AdaptiveLimit.gradient2: queueSize", () => gradient2({ queueSize: "4" as any })],
+    ["AdaptiveLimit.gradient2: queueSize", () => gradient2({ queueSize: () => 0 })],
+    ["AdaptiveLimit.gradient2: queueSize", () => gradient2({ queueSize: (limit) => (limit === 1 ? Number.NaN : 1) })],
+    [
+      "AdaptiveLimit.gradient2: queueSize",
+      () => gradient2({ queueSize: (limit) => (limit === 200 ? Number.POSITIVE_INFINITY : 1) })
+    ],
+    ["AdaptiveLimit.gradient2: smoothing", () => gradient2({ smoothing: 0 })],
+    ["AdaptiveLimit.vegas: smoothing", () => vegas({ smoothing: 1.1 })],
+    ["AdaptiveLimit.gradient2: tolerance", () => gradient2({ tolerance: 0.9 })],
+    ["AdaptiveLimit.gradient2: longWindow", () => gradient2({ longWindow: 0 })],
+    ["AdaptiveLimit.vegas: beta", () => vegas({ alpha: 0, beta: 0 })],
+    ["AdaptiveLimit.vegas: alpha", () => vegas({ alpha: 2, beta: 1.9 })],
+    ["AdaptiveLimit.vegas: alpha", () => vegas({ alpha: -1 })],
+    ["AdaptiveLimit.vegas: threshold", () => vegas({ threshold: 1.1 })],
+    ["AdaptiveLimit.vegas: threshold", () => vegas({ threshold: -1 })]
   ]
   for (const [option, make] of algorithms) {
     it(`${option}: ${make.toString().slice(6)} throws`, () => {

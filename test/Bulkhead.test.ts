@@ -446,7 +446,7 @@ describe("resize", () => {
         const exit = yield* Effect.exit(B.resize(limit))
         const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
         assert.instanceOf(defect, InvalidOption)
-        assert.strictEqual((defect as InvalidOption).option, "maxConcurrent")
+        assert.strictEqual((defect as InvalidOption).option, "app/B.resize: maxConcurrent")
       }
       assert.strictEqual((yield* B.snapshot()).maxConcurrent, 1)
     }).pipe(Effect.provide(B.layer))

@@ -518,21 +518,51 @@ describe("the open time", () => {
 
 describe("the options", () => {
   const trips: ReadonlyArray<readonly [string, () => unknown]> = [
-    ["failures", () => CircuitBreaker.consecutiveFailures(0)],
-    ["failures", () => CircuitBreaker.consecutiveFailures(1.5)],
-    ["threshold", () => CircuitBreaker.failureRate({ threshold: 0, minimumCalls: 1, window: 1 })],
-    ["threshold", () => CircuitBreaker.failureRate({ threshold: 1.01, minimumCalls: 1, window: 1 })],
-    ["minimumCalls", () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 0, window: 1 })],
-    ["minimumCalls", () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 11, window: 10 })],
-    ["minimumCalls", () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 0, window: "1 second" })],
-    ["window", () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 1, window: 0 })],
-    ["window", () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 1, window: 1_000_001 })],
-    ["window", () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 1, window: "0 seconds" })],
-    ["slowerThan", () => CircuitBreaker.slowCallRate({ threshold: 1, minimumCalls: 1, window: 1, slowerThan: 0 })],
-    ["minimumCalls", () => CircuitBreaker.slowCallRate({ threshold: 1, minimumCalls: 2, window: 1, slowerThan: 1 })],
-    ["anyOf", () => (CircuitBreaker.anyOf as any)()],
-    ["anyOf", () => (CircuitBreaker.anyOf as any)(two, 5)],
-    ["anyOf", () => (CircuitBreaker.anyOf as any)(two, null)]
+    ["CircuitBreaker.consecutiveFailures: failures", () => CircuitBreaker.consecutiveFailures(0)],
+    ["CircuitBreaker.consecutiveFailures: failures", () => CircuitBreaker.consecutiveFailures(1.5)],
+    [
+      "CircuitBreaker.failureRate: threshold",
+      () => CircuitBreaker.failureRate({ threshold: 0, minimumCalls: 1, window: 1 })
+    ],
+    [
+      "CircuitBreaker.failureRate: threshold",
+      () => CircuitBreaker.failureRate({ threshold: 1.01, minimumCalls: 1, window: 1 })
+    ],
+    [
+      "CircuitBreaker.failureRate: minimumCalls",
+      () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 0, window: 1 })
+    ],
+    [
+      "CircuitBreaker.failureRate: minimumCalls",
+      () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 11, window: 10 })
+    ],
+    [
+      "CircuitBreaker.failureRate: minimumCalls",
+      () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 0, window: "1 second" })
+    ],
+    [
+      "CircuitBreaker.failureRate: window",
+      () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 1, window: 0 })
+    ],
+    [
+      "CircuitBreaker.failureRate: window",
+      () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 1, window: 1_000_001 })
+    ],
+    [
+      "CircuitBreaker.failureRate: window",
+      () => CircuitBreaker.failureRate({ threshold: 1, minimumCalls: 1, window: "0 seconds" })
+    ],
+    [
+      "CircuitBreaker.slowCallRate: slowerThan",
+      () => CircuitBreaker.slowCallRate({ threshold: 1, minimumCalls: 1, window: 1, slowerThan: 0 })
+    ],
+    [
+      "CircuitBreaker.slowCallRate: minimumCalls",
+      () => CircuitBreaker.slowCallRate({ threshold: 1, minimumCalls: 2, window: 1, slowerThan: 1 })
+    ],
+    ["CircuitBreaker.anyOf: trips", () => (CircuitBreaker.anyOf as any)()],
+    ["CircuitBreaker.anyOf: trips", () => (CircuitBreaker.anyOf as any)(two, 5)],
+    ["CircuitBreaker.anyOf: trips", () => (CircuitBreaker.anyOf as any)(two, null)]
   ]
   for (const [option, make] of trips) {
     it(`${option}: ${make.toString().slice(6)} throws`, () => {
@@ -677,7 +707,9 @@ describe("by hand", () => {
       yield* B.close()
       assert.strictEqual(yield* B.state(), "closed")
       const exit = yield* Effect.exit(B.open({ for: -1 as any }))
-      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof InvalidOption)
+      const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.instanceOf(defect, InvalidOption)
+      assert.strictEqual((defect as InvalidOption).option, "app/B.open: for")
     }).pipe(Effect.provide(B.layer))
   )
 

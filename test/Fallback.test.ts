@@ -230,12 +230,18 @@ describe("Fallback", () => {
             const defect = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
             return defect instanceof InvalidOption ? defect.message : "not refused"
           })
-        assert.strictEqual(yield* message(NoId.layer), 'id must be a non-empty string, but it is ""')
-        assert.strictEqual(yield* message(NoAge.layer), "maxAge must be a finite duration above 0, but it is 0")
-        assert.strictEqual(yield* message(NoRoom.layer), "max must be a whole number of at least 1, but it is 0.5")
+        assert.strictEqual(yield* message(NoId.layer), 'Fallback.Stale: id must be a non-empty string, but it is ""')
+        assert.strictEqual(
+          yield* message(NoAge.layer),
+          "app/NoAge: maxAge must be a finite duration above 0, but it is 0"
+        )
+        assert.strictEqual(
+          yield* message(NoRoom.layer),
+          "app/NoRoom: max must be a whole number of at least 1, but it is 0.5"
+        )
         assert.strictEqual(
           yield* message(Last.layerWith({ max: -1 })),
-          "max must be a whole number of at least 1, but it is -1"
+          "app/Last: max must be a whole number of at least 1, but it is -1"
         )
         assert.strictEqual(yield* message(NoRoom.layerWith({ max: 1 })), "not refused")
       })

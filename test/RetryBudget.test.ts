@@ -179,12 +179,12 @@ describe("options", () => {
       "a whole number of at least 0"
     ],
     ["task", () => RetryBudget.task({ maxRetries: 1, name: " " }), "name", " ", "a non-empty string"]
-  ])("%s refuses, when it is written: %#", (_, make, option, value, allowed) => {
+  ])("%s refuses, when it is written: %#", (of, make, option, value, allowed) => {
     refused(
       thrown(make),
-      option,
+      `RetryBudget.${of}: ${option}`,
       value,
-      `${option} must be ${allowed}, but it is ${typeof value === "string" ? JSON.stringify(value) : value}`
+      `RetryBudget.${of}: ${option} must be ${allowed}, but it is ${typeof value === "string" ? JSON.stringify(value) : value}`
     )
   })
 
@@ -451,18 +451,18 @@ describe("keys", () => {
       class NoKeys extends RetryBudget.Service<NoKeys>()("test/NoKeys", RetryBudget.ratio(), { keys: { max: 0 } }) {}
       refused(
         yield* defectOf(Effect.provide(NoKeys.balance("a"), NoKeys.layer)),
-        "keys.max",
+        "test/NoKeys: keys.max",
         0,
-        "keys.max must be a whole number of at least 1, but it is 0"
+        "test/NoKeys: keys.max must be a whole number of at least 1, but it is 0"
       )
       class NoTime extends RetryBudget.Service<NoTime>()("test/NoTime", RetryBudget.ratio(), {
         keys: { idleTimeToLive: 0 }
       }) {}
       refused(
         yield* defectOf(Effect.provide(NoTime.balance("a"), NoTime.layer)),
-        "keys.idleTimeToLive",
+        "test/NoTime: keys.idleTimeToLive",
         0,
-        "keys.idleTimeToLive must be a finite duration above 0, but it is 0"
+        "test/NoTime: keys.idleTimeToLive must be a finite duration above 0, but it is 0"
       )
     })
   )
@@ -519,9 +519,9 @@ describe("layerWith", () => {
       const layer = Plain.layerWith({ keys: { max: 5 } })
       refused(
         yield* defectOf(Effect.provide(Plain.balance(), layer)),
-        "keys",
+        "test/Plain: keys",
         { max: 5 },
-        'keys must be undefined, because the class of the budget "test/Plain" is not keyed, but it is {"max":5}'
+        'test/Plain: keys must be undefined, because the class is not keyed, but it is {"max":5}'
       )
     })
   )
@@ -569,16 +569,16 @@ describe("layerConfig", () => {
       const bad = config.pipe(Layer.provide(given({ CAPACITY: "-1", COST: "2", KEYS: "2", IDLE: "2 seconds" })))
       refused(
         yield* defectOf(Effect.provide(PerUser.balance("a"), bad)),
-        "capacity",
+        "RetryBudget.tokenBucket: capacity",
         -1,
-        "capacity must be a number from 0 to 1000000000, but it is -1"
+        "RetryBudget.tokenBucket: capacity must be a number from 0 to 1000000000, but it is -1"
       )
       const noKeys = config.pipe(Layer.provide(given({ CAPACITY: "1", COST: "2", KEYS: "0", IDLE: "2 seconds" })))
       refused(
         yield* defectOf(Effect.provide(PerUser.balance("a"), noKeys)),
-        "keys.max",
+        "test/PerUser: keys.max",
         0,
-        "keys.max must be a whole number of at least 1, but it is 0"
+        "test/PerUser: keys.max must be a whole number of at least 1, but it is 0"
       )
     })
   )

@@ -98,7 +98,8 @@ export const make = Effect.fnUntraced(function* (
     open: (first?: string | OpenOptions | undefined, second?: OpenOptions | undefined) =>
       moving((now, emit) => {
         const [key, options] = typeof first === "object" ? [undefined, first] : [first, second]
-        const forMs = options?.for === undefined ? undefined : validate.duration("for", options.for, "positive")
+        const forMs =
+          options?.for === undefined ? undefined : validate.duration(`${name}.open: for`, options.for, "positive")
         breaker.open(key, forMs, now, emit)
       }),
     isolate: (key) => moving((now, emit) => breaker.isolate(key, now, emit)),

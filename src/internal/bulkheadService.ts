@@ -21,8 +21,6 @@ export interface Resolved {
   readonly keys: Keys | undefined
 }
 
-const limitOf = (maxConcurrent: number): number => validate.integer("maxConcurrent", maxConcurrent, 1)
-
 /** The value of a bulkhead service. Dies with InvalidOption. */
 export const make = (name: string, options: Resolved): Effect.Effect<Bulkhead> =>
   Effect.withFiber((fiber) => {
@@ -35,7 +33,7 @@ export const make = (name: string, options: Resolved): Effect.Effect<Bulkhead> =
         standingMs: validate.duration("standing", options.standing),
         reject: (key, reason, waitMs) => bulkheadFull(name, key, reason, waitMs)
       },
-      limitOf(options.maxConcurrent),
+      validate.integer("maxConcurrent", options.maxConcurrent, 1),
       options.keys,
       nowMs(fiber)
     )
@@ -49,7 +47,8 @@ export const make = (name: string, options: Resolved): Effect.Effect<Bulkhead> =
       admit: (call) => compartments.admit(call),
       snapshot: (key) => at((now) => compartments.snapshot(key, now)),
       snapshots: at((now) => compartments.snapshots(now)),
-      resize: (maxConcurrent, key) => at((now) => compartments.resize(limitOf(maxConcurrent), key, now))
+      resize: (maxConcurrent, key) =>
+        at((now) => compartments.resize(validate.integer(`${name}.resize: maxConcurrent`, maxConcurrent, 1), key, now))
     } satisfies Bulkhead)
   })
 

@@ -6,12 +6,11 @@ import * as Layer from "effect/Layer"
 import type { Scope } from "effect"
 import * as Fault from "../Fault.ts"
 import type { Guard } from "../Guard.ts"
-import { InvalidOption } from "../InvalidOption.ts"
 import { ofExit } from "./outcome.ts"
-import { checkKeys, keysDefaults } from "./perKey.ts"
+import { keysOf } from "./perKey.ts"
 import type { Keys, KeysOptions } from "./perKey.ts"
 import { protect as protectWith } from "./protect.ts"
-import * as validate from "./validate.ts"
+import { naming } from "./validate.ts"
 
 /** The value of a guard's service: a guard that can be read. */
 export interface Readable<out Rejection, out Snapshot> extends Guard<Rejection> {
@@ -123,16 +122,3 @@ export const guardClass = <Self, Value extends Readable<unknown, unknown>>() => 
     })
   }
 }
-
-const keysOf = (own: KeysOptions | undefined, change: KeysOptions | undefined): Keys | undefined =>
-  own === undefined
-    ? change === undefined
-      ? undefined
-      : validate.invalid("keys", change, "undefined, because the class is not keyed")
-    : checkKeys(over(keysDefaults, own, change))
-
-/** A bad option says of which service it is. */
-export const naming = (id: string, defect: unknown): unknown =>
-  defect instanceof InvalidOption
-    ? new InvalidOption({ option: `${id}: ${defect.option}`, value: defect.value, allowed: defect.allowed })
-    : defect

@@ -18,10 +18,19 @@ export interface Keys {
   readonly idleTimeToLiveMs: number
 }
 
-export const checkKeys = (keys: { readonly max: number; readonly idleTimeToLive: Duration.Input }): Keys => ({
-  max: validate.integer("keys.max", keys.max, 1),
-  idleTimeToLiveMs: validate.duration("keys.idleTimeToLive", keys.idleTimeToLive, "positive")
-})
+/** The options of a class, and what its layer changes of them. */
+export const keysOf = (own: KeysOptions | undefined, change: KeysOptions | undefined): Keys | undefined => {
+  if (own === undefined) {
+    return change === undefined
+      ? undefined
+      : validate.invalid("keys", change, "undefined, because the class is not keyed")
+  }
+  const idleTimeToLive = change?.idleTimeToLive ?? own.idleTimeToLive ?? keysDefaults.idleTimeToLive
+  return {
+    max: validate.integer("keys.max", change?.max ?? own.max ?? keysDefaults.max, 1),
+    idleTimeToLiveMs: validate.duration("keys.idleTimeToLive", idleTimeToLive, "positive")
+  }
+}
 
 export interface PerKeyOptions<M> {
   /** What the guard is, and its name, for messages: `bulkhead "app/Upstream"`. */

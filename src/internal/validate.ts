@@ -6,6 +6,21 @@ export const invalid = (option: string, value: unknown, allowed: string): never 
   throw new InvalidOption({ option, value, allowed })
 }
 
+/** A bad option says of which service it is. */
+export const naming = (id: string, defect: unknown): unknown =>
+  defect instanceof InvalidOption
+    ? new InvalidOption({ option: `${id}: ${defect.option}`, value: defect.value, allowed: defect.allowed })
+    : defect
+
+/** What `check` returns; if it refuses an option, in the name of a service. */
+export const named = <A>(id: string, check: () => A): A => {
+  try {
+    return check()
+  } catch (defect) {
+    throw naming(id, defect)
+  }
+}
+
 const inRange = (value: number, min: number, max: number) => value >= min && value <= max
 
 /** A whole number in [min, max]. */

@@ -148,3 +148,27 @@ it("hint", () => {
   const allowed = 'a duration, such as "2 seconds", 2000 (milliseconds) or Duration.seconds(2)'
   refuses(() => Validate.hint("opt", "soon" as never), "soon", allowed)
 })
+
+it("named", () => {
+  assert.strictEqual(
+    Validate.named("app/X", () => 1),
+    1
+  )
+  try {
+    Validate.named("app/X", () => Validate.integer("max", 0, 1))
+    assert.fail("not refused")
+  } catch (error) {
+    assert.instanceOf(error, InvalidOption)
+    assert.deepStrictEqual(
+      [error.option, error.value, error.allowed],
+      ["app/X: max", 0, "a whole number of at least 1"]
+    )
+  }
+  assert.throws(
+    () =>
+      Validate.named("app/X", () => {
+        throw new Error("another")
+      }),
+    "another"
+  )
+})
