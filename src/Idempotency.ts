@@ -13,6 +13,28 @@ import * as Random from "effect/Random"
  * The key of the logical call in progress. An effect that requires it cannot run without a keyed policy around it. A policy
  * nested further in does not inherit it, because it is another operation: it provides its own, or none.
  *
+ * **Gotchas**
+ *
+ * The types do not see that: an effect that requires the key, in a policy without a key, in a policy with one, compiles and dies with
+ * "Service not found: effect-resilience/Idempotency/Key". Make the inner policy a keyed one. If it is the same operation after all, hand
+ * the key on:
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Idempotency, Policy, withResilience } from "effect-resilience"
+ *
+ * const order = Policy.make({ name: "order", safety: Idempotency.key(Idempotency.uuid) })
+ * const payment = Policy.make({ name: "payment", safety: Idempotency.key() })
+ *
+ * const pay = Effect.flatMap(Idempotency.Key, (key) => Effect.succeed(`paid with ${key}`))
+ *
+ * const both = Effect.flatMap(Idempotency.Key, (key) => withResilience(pay, payment, { idempotencyKey: key })).pipe(
+ *   withResilience(order, { idempotencyKey: "basket-7" })
+ * )
+ *
+ * Effect.runSync(both) // => "paid with basket-7"
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */
@@ -46,6 +68,9 @@ const required: Required = { "~effect-resilience/Idempotency": "required" }
  *
  * Prefer a key that the caller derives from the business operation (an order number): it also covers a second press of the
  * button and a restart of the process. A minted key covers the retries of one call.
+ *
+ * The key is for the effect of this policy alone. A policy within it that is to have one needs a `safety` of this kind itself: see
+ * {@link Key}.
  *
  * @since 0.1.0
  * @category constructors
