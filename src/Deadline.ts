@@ -49,6 +49,8 @@ export interface Current {
  * Gives an effect `d` to finish, from now on. It is interrupted then, and `DeadlineExceeded` comes out when its finalizers have
  * run; unless a nearer deadline is in force already, whose owner raises it. `d` is a finite duration above 0.
  *
+ * It runs in a fiber of its own: what it starts with `Effect.forkChild` is interrupted when it ends, as within `Effect.timeout`.
+ *
  * @since 0.1.0
  * @category combinators
  */

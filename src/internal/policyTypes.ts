@@ -34,11 +34,15 @@ export interface Options {
    * `retry`. "not-idempotent" retries only failures that are provably `unprocessed`.
    */
   readonly safety?: Safety | undefined
-  /** For the whole call: attempts, delays and waiting. A finite duration above 0. Default: none of its own. */
+  /**
+   * For the whole call: attempts, delays and waiting. A finite duration above 0. Default: none of its own. With one, an attempt runs in a
+   * fiber of its own: what it starts with `Effect.forkChild` is interrupted when the attempt ends, as within `Effect.timeout`.
+   */
   readonly deadline?: Duration.Input | undefined
   /**
    * For each attempt. A finite duration above 0, and not above `deadline`. Default: none. An attempt that ignores its interruption is
-   * waited for, and what it answers then is discarded.
+   * waited for, and what it answers then is discarded. As with `deadline`, what an attempt starts with `Effect.forkChild` ends with it;
+   * without either, and without `hedge`, it lives on in the fiber of the caller.
    */
   readonly attemptTimeout?: Duration.Input | undefined
   /**
