@@ -41,6 +41,7 @@ import { dual } from "effect/Function"
 import type { Pull } from "effect"
 import * as formula from "./internal/backoff.ts"
 import { CallStart } from "./internal/callStart.ts"
+import { ending, type Ending } from "./internal/endless.ts"
 import { simulation } from "./internal/simulation.ts"
 import { duration, finite, integer, invalid, ratio } from "./internal/validate.ts"
 
@@ -64,7 +65,7 @@ export const maxDelay: Duration.Duration = Duration.millis(formula.maxDelayMs)
  */
 export const constant = (delay: Duration.Input): Schedule.Schedule<Duration.Duration> => {
   const pull = emit(duration("Backoff.constant: delay", delay))
-  return Schedule.fromStep(Effect.succeed(() => pull))
+  return shape(Effect.succeed(() => pull))
 }
 
 /**
@@ -168,7 +169,7 @@ export interface FibonacciOptions {
 export const fibonacci = (options: FibonacciOptions): Schedule.Schedule<Duration.Duration> => {
   const baseMs = duration("Backoff.fibonacci: base", options.base)
   const capMs = optionalCap("Backoff.fibonacci: cap", options.cap, baseMs)
-  return Schedule.fromStep(
+  return shape(
     Effect.sync(() => {
       let beforeMs = 0
       let delayMs = baseMs
@@ -214,7 +215,7 @@ export const decorrelated = (options: DecorrelatedOptions): Schedule.Schedule<Du
   const baseMs = duration("Backoff.decorrelated: base", options.base)
   const capMs = capAbove("Backoff.decorrelated: cap", options.cap, baseMs)
   const factor = options.factor === undefined ? 3 : finite("Backoff.decorrelated: factor", options.factor, 1)
-  return Schedule.fromStep(
+  return shape(
     Effect.sync(() => {
       let previousMs = baseMs
       return () =>
@@ -237,11 +238,12 @@ export const decorrelated = (options: DecorrelatedOptions): Schedule.Schedule<Du
 export const sequence = (delays: ReadonlyArray<Duration.Input>): Schedule.Schedule<Duration.Duration> => {
   if (delays.length === 0) invalid("Backoff.sequence: delays", delays, "a list of at least one duration")
   const pulls = delays.map((delay, index) => emit(duration(`Backoff.sequence: delays[${index}]`, delay)))
-  return Schedule.fromStep(
+  return shape(
     Effect.sync(() => {
       let index = 0
       return () => pulls[index++] ?? Cause.done(Duration.zero)
-    })
+    }),
+    "ends"
   )
 }
 
@@ -349,14 +351,16 @@ export const times = (
 ) => Schedule.Schedule<Output, Input, Error, Env>) => {
   const limit = integer("Backoff.times: n", n, 0)
   return (self) =>
-    Schedule.fromStep(
-      Effect.map(Schedule.toStep(self), (step) => {
+    changed(
+      self,
+      (step) => {
         let retries = 0
         return (now, input) => {
           const pull = step(now, input)
           return retries++ < limit ? pull : Effect.flatMapEager(pull, ([output]) => Cause.done(output))
         }
-      })
+      },
+      "ends"
     )
 }
 
@@ -380,19 +384,22 @@ export const within = (
 ) => Schedule.Schedule<Output, Input, Error, Env>) => {
   const limitMs = duration("Backoff.within: limit", limit)
   return (self) =>
-    Schedule.fromStep(
-      Effect.zipWith(
-        Clock.currentTimeMillis,
-        Schedule.toStep(self),
-        (acquiredAt, step) => (now, input) =>
-          Effect.flatMapEager(step(now, input), (result) =>
-            CallStart.use((callStart) =>
-              now + Duration.toMillis(result[1]) - (callStart ?? acquiredAt) > limitMs
-                ? Cause.done(result[0])
-                : Effect.succeed(result)
+    ending(
+      Schedule.fromStep(
+        Effect.zipWith(
+          Clock.currentTimeMillis,
+          Schedule.toStep(self),
+          (acquiredAt, step) => (now, input) =>
+            Effect.flatMapEager(step(now, input), (result) =>
+              CallStart.use((callStart) =>
+                now + Duration.toMillis(result[1]) - (callStart ?? acquiredAt) > limitMs
+                  ? Cause.done(result[0])
+                  : Effect.succeed(result)
+              )
             )
-          )
-      )
+        )
+      ),
+      "ends"
     )
 }
 
@@ -412,14 +419,12 @@ export const cap = (
 ) => Schedule.Schedule<Output, Input, Error, Env>) => {
   const limitMs = duration("Backoff.cap: limit", limit)
   return (self) =>
-    Schedule.fromStep(
-      Effect.map(
-        Schedule.toStep(self),
-        (step) => (now, input) =>
-          Effect.mapEager(step(now, input), ([output, delay]) =>
-            result(output, Math.min(limitMs, formula.saturateMs(Duration.toMillis(delay))))
-          )
-      )
+    changed(
+      self,
+      (step) => (now, input) =>
+        Effect.mapEager(step(now, input), ([output, delay]) =>
+          result(output, Math.min(limitMs, formula.saturateMs(Duration.toMillis(delay))))
+        )
     )
 }
 
@@ -436,16 +441,14 @@ export const cap = (
 export const immediateFirst = <Output, Input, Error, Env>(
   self: Schedule.Schedule<Output, Input, Error, Env>
 ): Schedule.Schedule<Output | Duration.Duration, Input, Error, Env> =>
-  Schedule.fromStep(
-    Effect.map(Schedule.toStep(self), (step) => {
-      let first = true
-      return (now, input): Pull.Pull<[Output | Duration.Duration, Duration.Duration], Error, Output, Env> => {
-        if (!first) return step(now, input)
-        first = false
-        return emit(0)
-      }
-    })
-  )
+  changed(self, (step): Step<Output | Duration.Duration, Input, Error, Env> => {
+    let first = true
+    return (now, input) => {
+      if (!first) return step(now, input)
+      first = false
+      return emit(0)
+    }
+  })
 
 /**
  * Options of `honorRetryAfter`.
@@ -458,7 +461,8 @@ export interface HonorRetryAfterOptions<in E> {
   readonly ceiling: Duration.Input
   /**
    * The server's hint in an error, such as its `Retry-After` header, or undefined. A `Duration` and not a number,
-   * because the header counts seconds where Effect counts milliseconds. A hint of 0 or less changes nothing.
+   * because the header counts seconds where Effect counts milliseconds. Anything else changes nothing, nor does a hint of
+   * 0 or less.
    */
   readonly of: (error: E) => Duration.Duration | undefined
 }
@@ -502,19 +506,19 @@ export const honorRetryAfter = <E>(
 ) => Schedule.Schedule<Output, Input & E, Error, Env>) => {
   const ceilingMs = duration("Backoff.honorRetryAfter: ceiling", options.ceiling)
   return <Output, Input, Error, Env>(self: Schedule.Schedule<Output, Input, Error, Env>) =>
-    Schedule.fromStep(
-      Effect.map(
-        Schedule.toStep(self),
-        (step) => (now: number, input: Input & E) =>
+    changed(
+      self,
+      (step): Step<Output, Input & E, Error, Env> =>
+        (now, input) =>
           // not eager: what the caller's function throws must be a defect of the effect, not of whoever steps
-          Effect.flatMap(step(now, input), ([output, delay]): Pull.Pull<Result<Output>, Error, Output, Env> => {
+          Effect.flatMap(step(now, input), ([output, delay]) => {
             const hint = options.of(input)
-            const hintMs = hint === undefined ? 0 : Duration.toMillis(hint)
+            // an error that is made up to step the schedule has something else there
+            const hintMs = Duration.isDuration(hint) ? Duration.toMillis(hint) : 0
             return hintMs > ceilingMs
               ? Cause.done(output)
               : Effect.succeed(result(output, Math.max(hintMs, formula.saturateMs(Duration.toMillis(delay)))))
           })
-      )
     )
 }
 
@@ -586,7 +590,7 @@ export const preview: {
     schedule: Schedule.Schedule<Output, NoInfer<E>, Error, Env>,
     options: PreviewOptions<E>
   ): Effect.Effect<ReadonlyArray<Previewed>, Error, Env>
-} = dual(
+} = /* @__PURE__ */ dual(
   2,
   <Output, Error, Env, E>(
     schedule: Schedule.Schedule<Output, E | undefined, Error, Env>,
@@ -597,7 +601,7 @@ export const preview: {
     return Effect.gen(function* () {
       const delaysMs: Array<Array<number>> = []
       for (let sample = 0; sample < samples; sample++) {
-        const { next } = yield* simulation(schedule, options.error)
+        const next = yield* simulation(schedule, options.error)
         for (let index = 0; index < retries; index++) {
           const delayMs = yield* next
           if (delayMs === undefined) break
@@ -632,8 +636,23 @@ const emit = (delayMs: number): Effect.Effect<Result<Duration.Duration>> => {
   return Effect.succeed([delay, delay])
 }
 
+type Step<Output, Input, Error, Env> = (now: number, input: Input) => Pull.Pull<Result<Output>, Error, Output, Env>
+
+const shape = (
+  step: Effect.Effect<Step<Duration.Duration, unknown, never, never>>,
+  ends: Ending = "endless"
+): Schedule.Schedule<Duration.Duration> => ending(Schedule.fromStep(step), ends)
+
+/** Ends as the schedule it changes, where nothing else is said: so a policy need not step it to find out. */
+const changed = <Output, Output2, Input, Input2, Error, Env>(
+  self: Schedule.Schedule<Output, Input, Error, Env>,
+  change: (step: Step<Output, Input, Error, Env>) => Step<Output2, Input2, Error, Env>,
+  ends: Ending | object = self
+): Schedule.Schedule<Output2, Input2, Error, Env> =>
+  ending(Schedule.fromStep(Effect.map(Schedule.toStep(self), change)), ends)
+
 const byRetry = (delayMs: (retry: number) => number): Schedule.Schedule<Duration.Duration> =>
-  Schedule.fromStep(
+  shape(
     Effect.sync(() => {
       let retry = 0
       return () => emit(delayMs(++retry))
@@ -644,16 +663,14 @@ const withJitter = <Output, Input, Error, Env>(
   self: Schedule.Schedule<Output, Input, Error, Env>,
   jittered: (delayMs: number, u: number) => number
 ): Schedule.Schedule<Output, Input, Error, Env> =>
-  Schedule.fromStep(
-    Effect.map(
-      Schedule.toStep(self),
-      (step) => (now, input) =>
-        Effect.flatMapEager(step(now, input), ([output, delay]) =>
-          Random.Random.useSync((random) =>
-            result(output, jittered(formula.saturateMs(Duration.toMillis(delay)), random.nextDoubleUnsafe()))
-          )
+  changed(
+    self,
+    (step) => (now, input) =>
+      Effect.flatMapEager(step(now, input), ([output, delay]) =>
+        Random.Random.useSync((random) =>
+          result(output, jittered(formula.saturateMs(Duration.toMillis(delay)), random.nextDoubleUnsafe()))
         )
-    )
+      )
   )
 
 const capAbove = (option: string, limit: Duration.Input, baseMs: number): number => {

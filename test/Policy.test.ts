@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Data, Duration, Effect, Exit, MutableRef, Schedule } from "effect"
+import * as Backoff from "../src/Backoff.ts"
 import * as Fault from "../src/Fault.ts"
 import * as Guard from "../src/Guard.ts"
 import * as Idempotency from "../src/Idempotency.ts"
@@ -187,22 +188,48 @@ describe("Policy.make refuses", () => {
     refused({ retry: { transient: once, throttled: Schedule.forever } })
   })
 
+  it("a schedule that may be endless", () => {
+    class Env extends Context.Service<Env, number>()("test/Env") {}
+    const needy = Schedule.tap(Schedule.forever, () => Env)
+    const value = "a schedule of which only running it can tell whether it ends"
+    refuses(
+      () => make({ ...base, retry: needy }),
+      "Policy.make: retry",
+      value,
+      /^a schedule that ends .*Backoff\.times/
+    )
+    assert.isDefined(make({ ...base, retry: needy.pipe(Backoff.times(3)) }))
+    // a selector that cannot read a made-up error is none of its business
+    const hinted = Backoff.honorRetryAfter({
+      ceiling: "1 minute",
+      of: (error: { readonly response: { readonly headers: { readonly ra: Duration.Duration } } }) =>
+        error.response.headers.ra
+    })
+    const endless = Backoff.constant("1 second").pipe(hinted)
+    assert.strictEqual(refusal(() => make({ ...base, retry: endless })).value, "an endless schedule")
+    assert.isDefined(make({ ...base, retry: endless.pipe(Backoff.times(1500)) }))
+  })
+
   it("but not one with a deadline, or one that is meant", () => {
-    assert.isDefined(make({ ...base, retry: Schedule.forever, deadline: "1 second" }))
-    assert.isDefined(make({ ...base, retry: Schedule.forever, unbounded: true }))
+    const needy = Schedule.tap(Schedule.forever, () => assert.fail("stepped"))
+    for (const retry of [Schedule.forever, needy]) {
+      assert.isDefined(make({ ...base, retry, deadline: "1 second" }))
+      assert.isDefined(make({ ...base, retry, unbounded: true }))
+    }
     assert.isDefined(make({ ...base, retry: { transient: once, throttled: Schedule.recurs(2) } }))
   })
 
-  it("looks once at a schedule that serves both kinds", () => {
+  it("looks once at a schedule, whatever it serves, and at none that Backoff ends", () => {
     let steps = 0
     const counting = Schedule.tap(once, () => Effect.sync(() => void steps++))
+    make({ ...base, retry: counting.pipe(Backoff.fullJitter, Backoff.times(3)) })
+    assert.strictEqual(steps, 0)
     make({ ...base, retry: counting })
-    const single = steps
-    assert.isAbove(single, 0)
+    assert.strictEqual(steps, 1)
     make({ ...base, retry: { transient: counting, throttled: counting } })
-    assert.strictEqual(steps, 2 * single)
+    assert.strictEqual(steps, 1)
     make({ ...base, retry: { transient: counting, throttled: Schedule.tap(counting, () => Effect.void) } })
-    assert.strictEqual(steps, 4 * single)
+    assert.strictEqual(steps, 2)
   })
 
   it("a retry that is no schedule", () => {

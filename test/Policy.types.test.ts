@@ -2,6 +2,7 @@
 // type does not compile. vitest runs it too, so that every policy here is also one that `Policy.make` accepts.
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Data, Duration, Effect, Schedule } from "effect"
+import * as Backoff from "../src/Backoff.ts"
 import * as CircuitBreaker from "../src/CircuitBreaker.ts"
 import type { DeadlineExceeded } from "../src/Deadline.ts"
 import * as Fault from "../src/Fault.ts"
@@ -482,7 +483,8 @@ describe("what a policy adds", () => {
   })
 
   it("a schedule's own needs", () => {
-    const needy = Schedule.tap(once, () => Effect.asVoid(Env))
+    // nobody can step it while the policy is made, so it is said to end
+    const needy = Schedule.tap(once, () => Effect.asVoid(Env)).pipe(Backoff.times(1))
     const p = Policy.make({ ...classified(faults), retry: needy })
     servicesAre<Db | Env>()(call.pipe(withResilience(p)))
     const q = Policy.make({ ...classified(faults), retry: { transient: once, throttled: needy } })
@@ -490,7 +492,7 @@ describe("what a policy adds", () => {
     const r = Policy.make({ ...classified(faults), retry: sometimes() ? needy : undefined })
     servicesAre<Db | Env>()(call.pipe(withResilience(r)))
     // @ts-expect-error a schedule that can fail is refused
-    Policy.make({ ...classified(faults), retry: Schedule.tap(once, () => Effect.fail("no")) })
+    assert.throws(() => Policy.make({ ...classified(faults), retry: Schedule.tap(once, () => Effect.fail("no")) }))
   })
 
   it("no any leaks", () => {

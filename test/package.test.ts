@@ -195,7 +195,7 @@ describe("tests mirror src", () => {
     "internal/reportDefect": "test/Policy.rules.test.ts",
     "internal/retries": "test/Policy.rules.test.ts",
     "internal/served": "test/Fallback.test.ts",
-    "internal/simulation": "test/internal/endless.test.ts",
+    "internal/simulation": "test/Backoff.test.ts",
     "internal/spanEvents": "test/Telemetry.test.ts",
     "internal/stackless": "test/guards.test.ts",
     "internal/stale": "test/Fallback.test.ts",

@@ -1,52 +1,95 @@
-// Whether a schedule never ends, for `Policy.make`: without a deadline, such a retry would go on for ever.
+// Whether a schedule ends, for `Policy.make`: without a deadline, a retry by one that does not would go on for ever.
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
+import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
-import type { Schedule } from "effect"
-import { simulation } from "./simulation.ts"
+import * as Schedule from "effect/Schedule"
+import { CallStart } from "./callStart.ts"
 
-/** A schedule that still goes on after so many retries counts as endless. */
+/** "unknown": only running the program can tell. */
+export type Ending = "ends" | "endless" | "unknown"
+
+/** What is known of a schedule without stepping it: its ending, or another schedule that ends as it does. */
+const known = new WeakMap<object, Ending | object>()
+
+/** Says how a schedule ends, or as which other one. */
+export const ending = <S extends object>(schedule: S, ends: Ending | object): S => {
+  known.set(schedule, ends)
+  return schedule
+}
+
+/** A schedule of which nothing is known counts as endless if it still goes on after so many retries. */
 export const endlessAfter = 1000
 
-/** Longer than any patience: whoever still goes on after it is not bounded by time. A hundred years. */
-const foreverMs = 100 * 365 * 24 * 60 * 60 * 1000
+const yearMs = 365 * 24 * 60 * 60 * 1000
 
 /**
- * Decides by trying: the schedule is stepped synchronously against a simulated clock that advances by each delay, with
- * a seeded Random (the same schedule always gets the same answer), no logger, and a made-up error as input. It is
- * endless if it goes on for `endlessAfter` retries, and then once more a hundred years later, so that a long bound in
- * time is seen as one.
+ * `Backoff` says of its own schedules how they end. Any other is stepped once, and what came of it is kept: synchronously, with
+ * a made-up error, a seeded Random (the same schedule always gets the same answer) and no logger, as if each attempt took a
+ * year, so that a bound in time shows at the second step. Only a bound by number takes as many steps as it allows retries.
  *
- * Limits: `false` also means "cannot tell": the schedule requires services, fails, throws on the made-up error, or
- * waits for something asynchronous. A schedule that ends by count after more than `endlessAfter` retries counts as
- * endless. Effects inside the schedule (`Schedule.tap`) run, up to `endlessAfter + 1` times; only their logging is
- * silenced.
+ * "unknown" is what requires services, fails, waits for something asynchronous, or stops at once on the made-up error, which
+ * says nothing of a real one. Effects inside the schedule (`Schedule.tap`) run with its steps; only their logging is silenced.
  */
-export const isEndless = (schedule: Schedule.Schedule<unknown, never, unknown, unknown>): boolean => {
+export const endingOf = (schedule: object): Ending => {
+  const found = known.get(schedule)
+  if (typeof found === "object") return endingOf(found)
+  if (found !== undefined) return found
   const exit = Effect.runSyncExit(
     // a service it requires is found missing, which is a defect
-    goesOn(schedule as unknown as Schedule.Schedule<unknown, unknown, unknown>).pipe(
+    stepped(schedule as Schedule.Schedule<unknown, unknown, unknown>).pipe(
       Random.withSeed(0),
+      Effect.provideService(CallStart, 0),
       Effect.provideService(Logger.CurrentLoggers, new Set())
     )
   )
-  if (Exit.isSuccess(exit)) return exit.value
-  // what is asynchronous goes on in the background unless it is interrupted
-  const defect = Cause.squash(exit.cause)
-  if (Cause.isAsyncFiberError(defect)) defect.fiber.interruptUnsafe()
-  return false
+  if (Exit.isFailure(exit)) {
+    // what is asynchronous goes on in the background unless it is interrupted
+    const defect = Cause.squash(exit.cause)
+    if (Cause.isAsyncFiberError(defect)) defect.fiber.interruptUnsafe()
+  }
+  const ends = Exit.isSuccess(exit) ? exit.value : "unknown"
+  known.set(schedule, ends)
+  return ends
 }
 
-const goesOn = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown, unknown, unknown>) {
-  const { next, skip } = yield* simulation(
-    schedule,
-    new Error("effect-resilience: a made-up error, to step a schedule")
-  )
-  for (let retry = 1; retry <= endlessAfter; retry++) {
-    if ((yield* next) === undefined) return false
+const stepped = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown, unknown, unknown>) {
+  const step = yield* Schedule.toStep(schedule)
+  let looked = false
+  const error = madeUpError(() => {
+    looked = true
+  })
+  for (let retry = 0; retry <= endlessAfter; retry++) {
+    const delay = yield* Pull.catchDone(step(retry * yearMs, error), () => Effect.undefined)
+    if (delay === undefined) return retry === 0 && looked ? "unknown" : "ends"
   }
-  skip(foreverMs)
-  return (yield* next) !== undefined
+  return "endless"
 })
+
+/**
+ * Stands for any error: every path into it leads to another such, so that nothing throws that looks into it, and comes to an
+ * end, so that a walk along its causes does. It is of no class, has no tag, and is no Effect (the keys with "~").
+ */
+const madeUpError = (onLook: () => void, depth = 10): unknown =>
+  depth === 0
+    ? undefined
+    : new Proxy(() => madeUpError(onLook, depth - 1), {
+        get: (_, key) => {
+          onLook()
+          return key === Symbol.toPrimitive
+            ? () => NaN
+            : typeof key === "string" && !key.startsWith("~")
+              ? madeUpError(onLook, depth - 1)
+              : undefined
+        },
+        has: () => {
+          onLook()
+          return false
+        },
+        getPrototypeOf: () => {
+          onLook()
+          return null
+        }
+      })

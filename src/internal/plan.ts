@@ -5,7 +5,7 @@ import * as Schedule from "effect/Schedule"
 import { auto, type Classifier } from "../Fault.ts"
 import type { Guard } from "../Guard.ts"
 import type { Budget } from "./budget.ts"
-import { isEndless } from "./endless.ts"
+import { endingOf } from "./endless.ts"
 import type { Options, Retry } from "./policyTypes.ts"
 import { mostHedges, type Hedging } from "./hedge.ts"
 import { Recent } from "./surroundings.ts"
@@ -86,13 +86,15 @@ export const compile = (options: Options): Plan => {
   }
   const retry = options.retry === undefined ? undefined : schedules(at("retry"), options.retry)
   if (retry !== undefined && deadlineMs === undefined && options.unbounded !== true) {
-    const { throttled, transient } = retry
-    if (isEndless(transient) || (throttled !== transient && isEndless(throttled))) {
-      invalid(
-        at("retry"),
-        "an endless schedule",
-        "a schedule that ends (Backoff.times, Backoff.within), or the policy must have a deadline, or say `unbounded: true`"
-      )
+    for (const schedule of [retry.transient, retry.throttled]) {
+      const ends = endingOf(schedule)
+      if (ends !== "ends") {
+        invalid(
+          at("retry"),
+          ends === "endless" ? "an endless schedule" : "a schedule of which only running it can tell whether it ends",
+          "a schedule that ends (Backoff.times or Backoff.within last), or the policy must have a deadline, or say `unbounded: true`"
+        )
+      }
     }
   }
   const { safety } = options

@@ -47,7 +47,12 @@ export interface Options {
   readonly attemptTimeout?: Duration.Input | undefined
   /**
    * When to try again: a Schedule, or one for transient and one for throttled failures, each with a count of its own. Default:
-   * no retry. An endless schedule needs a `deadline`, or `unbounded: true`.
+   * no retry. A schedule that is not known to end needs a `deadline`, or `unbounded: true`.
+   *
+   * Of its own schedules, `Backoff` knows it. Any other is stepped while the policy is made, for at most 1000 retries and as if each
+   * attempt took a year and failed with a made-up error; effects inside it (`Schedule.tap`) run then. It is refused if it goes on
+   * after that, needs a service, waits, throws, or stops at once on that error. To have nothing stepped, let `Backoff.times` or
+   * `Backoff.within` come last.
    */
   readonly retry?: Retry | undefined
   /** A server's hint above this is refused rather than waited for. A finite duration. Default: 60 seconds. */
@@ -62,7 +67,7 @@ export interface Options {
    * it. Needs a `safety` that allows the same request twice. Default: none.
    */
   readonly hedge?: HedgeOptions | HedgeService | undefined
-  /** Allows an endless schedule without a deadline. */
+  /** Allows a schedule that is endless, or not known to end, without a deadline. */
   readonly unbounded?: boolean | undefined
 }
 

@@ -1,4 +1,4 @@
-// Steps a schedule against a clock of its own, without sleeping: what `Backoff.preview` shows and `isEndless` goes by.
+// Steps a schedule against a clock of its own, without sleeping: what `Backoff.preview` shows.
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -6,24 +6,20 @@ import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import { CallStart } from "./callStart.ts"
 
-export interface Simulation<Error, Env> {
-  /** The delay in milliseconds before the next retry, which then has passed; undefined once the schedule is done. */
-  readonly next: Effect.Effect<number | undefined, Error, Env>
-  /** Lets time pass, as if an attempt had taken it. */
-  readonly skip: (ms: number) => void
-}
-
-/** Begins a call at time 0; attempts take no time, and each fails with `input`. */
+/**
+ * Begins a call at time 0; attempts take no time, and each fails with `input`. What comes back is run once for each retry: it gives
+ * the delay in milliseconds, which then has passed; undefined once the schedule is done.
+ */
 export const simulation = <Output, Input, Error, Env>(
   schedule: Schedule.Schedule<Output, Input, Error, Env>,
   input: Input
-): Effect.Effect<Simulation<Error, Env>, never, Env> =>
+): Effect.Effect<Effect.Effect<number | undefined, Error, Env>, never, Env> =>
   Effect.suspend(() => {
     const clock = new SimulatedClock()
     const inside = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       Effect.provideService(Effect.provideService(self, Clock.Clock, clock), CallStart, 0)
-    return Effect.map(inside(Schedule.toStep(schedule)), (step) => ({
-      next: inside(
+    return Effect.map(inside(Schedule.toStep(schedule)), (step) =>
+      inside(
         Pull.catchDone(
           Effect.map(
             Effect.suspend(() => step(clock.now, input)),
@@ -35,9 +31,8 @@ export const simulation = <Output, Input, Error, Env>(
           ),
           () => Effect.undefined
         )
-      ),
-      skip: (ms) => clock.advance(ms)
-    }))
+      )
+    )
   })
 
 // Ten thousand years: past any bound in time, and early enough for a calendar schedule to have an answer still
