@@ -641,6 +641,107 @@ describe("what does not compile", () => {
     Policy.make({ name: "p", faults: permanent })
   })
 
+  const accepting = <E>() =>
+    once.pipe(Backoff.honorRetryAfter<E>({ ceiling: "1 minute", of: () => undefined }), Backoff.times(1))
+  const eff = effect<NetworkError | Busy>()
+
+  it("a schedule that does not accept the failures it is given", () => {
+    const busy = Policy.make({ ...classified(Fault.tags({ throttled: ["Busy"] })), retry: accepting<Busy>() })
+    errorIs<NetworkError | RetryExhausted<Busy>>()(eff.pipe(withResilience(busy)))
+    const first = withResilience(eff, busy)
+    errorIs<NetworkError | RetryExhausted<Busy>>()(first)
+    errorIs<NotFound>()(effect<NotFound>().pipe(withResilience(busy)))
+    const both = Fault.tags({ transient: ["NetworkError"], throttled: ["Busy"] })
+    const narrow = Policy.make({ ...classified(both), retry: accepting<Busy>() })
+    errorIs<RetryExhausted<Busy>>()(effect<Busy>().pipe(withResilience(narrow)))
+    // @ts-expect-error it is given NetworkError
+    eff.pipe(withResilience(narrow))
+    // @ts-expect-error as it is here
+    withResilience(eff, narrow)
+    const run = function* () {
+      return yield* eff
+    }
+    // @ts-expect-error and as the last argument of Effect.fn
+    Effect.fn("f")(run, withResilience(narrow))
+    // @ts-expect-error whatever it is given
+    effect<unknown>().pipe(withResilience(narrow))
+    // @ts-expect-error it may be given NetworkError
+    eff.pipe(withResilience(Policy.extend(narrow, { name: "p", retry: sometimes() ? accepting<Busy>() : undefined })))
+    // @ts-expect-error one of two may be given it
+    eff.pipe(withResilience(sometimes() ? busy : narrow))
+    class Carrier {
+      static readonly policy = narrow
+    }
+    // @ts-expect-error a class that carries it
+    eff.pipe(withResilience(Carrier))
+    const wide = Policy.extend(narrow, { name: "wide", retry: accepting<NetworkError | Busy>() })
+    errorIs<RetryExhausted<NetworkError | Busy>>()(eff.pipe(withResilience(wide)))
+    errorIs<RetryExhausted<NetworkError | Busy>>()(Effect.fn("f")(run, withResilience(wide))())
+    // what it accepts is not all of some errors
+    const contradictory = once.pipe(
+      Schedule.setInputType<Busy>(),
+      Backoff.honorRetryAfter<NetworkError>({ ceiling: 1, of: () => undefined }),
+      Backoff.times(1)
+    )
+    // @ts-expect-error neither is accepted
+    eff.pipe(withResilience(Policy.extend(narrow, { name: "p", retry: contradictory })))
+  })
+
+  it("nor a timeout, where there is one", () => {
+    const faults = Fault.tags({ throttled: ["Busy"] })
+    const attemptTimeout = sometimes() ? 1 : undefined
+    // @ts-expect-error
+    Policy.make({ ...classified(faults), attemptTimeout, retry: accepting<Busy>() })
+    const timed = Policy.make({ ...classified(faults), attemptTimeout, retry: accepting<Busy | AttemptTimeout>() })
+    errorIs<NetworkError | RetryExhausted<Busy | AttemptTimeout>>()(eff.pipe(withResilience(timed)))
+    // @ts-expect-error
+    Policy.extend(timed, { name: "p", retry: accepting<Busy>() })
+    // only the schedule for transient failures is given them
+    const retry = { transient: once, throttled: accepting<Busy>() }
+    const pair = Policy.make({ ...classified(Fault.refine((e) => e instanceof Busy, Fault.throttled())), retry })
+    errorIs<NetworkError | RetryExhausted<Busy | AttemptTimeout>>()(
+      eff.pipe(withResilience(Policy.extend(pair, { name: "p", attemptTimeout: 1 })))
+    )
+  })
+
+  it("two schedules: each for its own kind, where the classifier tells them apart", () => {
+    const retry = { transient: accepting<NetworkError>(), throttled: accepting<Busy>() }
+    const cases = Fault.byTag<NetworkError | Busy>()({ NetworkError: "transient", Busy: () => Fault.throttled() })
+    const p = Policy.make({ ...classified(cases), retry })
+    errorIs<RetryExhausted<NetworkError | Busy>>()(eff.pipe(withResilience(p)))
+    const reversed = Policy.extend(p, {
+      name: "p",
+      retry: { transient: retry.throttled, throttled: retry.transient }
+    })
+    // @ts-expect-error
+    eff.pipe(withResilience(reversed))
+    // lists do not tell transient from throttled in their types
+    const lists = Fault.tags({ transient: ["NetworkError"], throttled: ["Busy"] })
+    // @ts-expect-error
+    eff.pipe(withResilience(Policy.make({ ...classified(lists), retry })))
+    const isNetwork = (e: unknown): e is NetworkError => e instanceof NetworkError
+    const second = Fault.orElse(Fault.byTag<Busy>()({ Busy: "throttled" }), Fault.refine(isNetwork))
+    // @ts-expect-error NetworkError is transient
+    eff.pipe(withResilience(Policy.make({ ...classified(second), retry: { ...retry, transient: retry.throttled } })))
+    const verdict = sometimes() ? Fault.transient() : Fault.throttled()
+    const either = Fault.byTag<NetworkError | Busy>()({ NetworkError: "transient", Busy: () => verdict })
+    // @ts-expect-error Busy may be transient
+    eff.pipe(withResilience(Policy.make({ ...classified(either), retry })))
+  })
+
+  it("in a function that is generic in E only a schedule that takes any failure", () => {
+    const faults = Fault.tags({ transient: ["NetworkError"] })
+    const narrow = Policy.make({ ...classified(faults), retry: accepting<NetworkError>() })
+    // @ts-expect-error a NetworkError of E need not be ours
+    const wrong = <E>(self: Effect.Effect<number, E | NetworkError>) => self.pipe(withResilience(narrow))
+    assert.strictEqual(wrong.length, 1)
+    const wide = Policy.extend(narrow, { name: "p", retry: accepting<unknown>() })
+    const right = <E>(self: Effect.Effect<number, E | NetworkError>) => self.pipe(withResilience(wide))
+    errorIs<NotFound | RetryExhausted<NetworkError>>()(right(effect<NotFound>()))
+    // options known only as such say nothing of what their schedule accepts
+    eff.pipe(withResilience(narrow as Policy.Policy, { idempotencyKey: "k" }))
+  })
+
   it("services an effect needs stay needed", () => {
     const run = call.pipe(withResilience(Policy.make({ name: "p", guards: [OpenGuard] })))
     // @ts-expect-error Db and OpenGuard are missing

@@ -5,7 +5,7 @@ import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Array } from "effect"
-import type { Args, ErrorOf, Flat, OptionsOf, PolicyLike, ServicesOf } from "../internal/policyTypes.ts"
+import type { Accepted, Args, ErrorOf, Flat, OptionsOf, PolicyLike, ServicesOf } from "../internal/policyTypes.ts"
 import { withResilience } from "../Policy.ts"
 
 /** A stream that has begun: what it has said up to the first part that says anything, and the way to the rest, if there is one. */
@@ -79,10 +79,12 @@ export const untilFirstPart: {
   <P extends PolicyLike<unknown>>(
     policy: P,
     ...call: Args<OptionsOf<P>>
-  ): <A, E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, StreamError<P, E>, ServicesOf<OptionsOf<P>, R>>
+  ): <A, E, R>(
+    self: Stream.Stream<A, E, R> & Accepted<OptionsOf<P>, E>
+  ) => Stream.Stream<A, StreamError<P, E>, ServicesOf<OptionsOf<P>, R>>
   <A, E, R, P extends PolicyLike<unknown>>(
     self: Stream.Stream<A, E, R>,
-    policy: P,
+    policy: P & Accepted<OptionsOf<P>, E>,
     ...call: Args<OptionsOf<P>>
   ): Stream.Stream<A, StreamError<P, E>, ServicesOf<OptionsOf<P>, R>>
 } = ((first: unknown, second: unknown, third: unknown) =>

@@ -65,6 +65,8 @@ type WithFaults<O> = O extends { readonly faults: {} }
 
 type SaidFaults<O> = "faults" extends keyof O ? O["faults"] : never
 
+type Accepted<P, E> = Types.Accepted<WithFaults<Types.OptionsOf<P>>, E | HttpClientError>
+
 /**
  * A client whose requests are calls of a policy.
  *
@@ -112,14 +114,14 @@ export const resilient: {
     policy: P,
     options?: Options | undefined
   ): <E, R>(
-    client: HttpClient.HttpClient.With<E, R>
+    client: HttpClient.HttpClient.With<E, R> & Accepted<P, E>
   ) => HttpClient.HttpClient.With<
     Types.ErrorOf<WithFaults<Types.OptionsOf<P>>, E | HttpClientError>,
     R | Types.ServicesOf<Types.OptionsOf<P>, never>
   >
   <E, R, P extends Types.PolicyLike<unknown>>(
     client: HttpClient.HttpClient.With<E, R>,
-    policy: P,
+    policy: P & Accepted<P, E>,
     options?: Options | undefined
   ): HttpClient.HttpClient.With<
     Types.ErrorOf<WithFaults<Types.OptionsOf<P>>, E | HttpClientError>,

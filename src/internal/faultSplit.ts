@@ -45,6 +45,28 @@ export type Vocabulary<C> = C extends { readonly "~effect-resilience/Classifier"
           : Say
   : Say
 
+/** What kinds classifier `C` can call `M`, where it is retried: both, where the types do not tell them apart. */
+type KindsOf<C, M> = C extends { readonly "~effect-resilience/Classifier": infer I }
+  ? I extends { readonly _: "cases"; readonly cases: infer Cs }
+    ? M extends { readonly _tag: infer X }
+      ? { [T in keyof Cs]: [X & T] extends [never] ? never : CaseKind<Cs[T]> }[keyof Cs]
+      : Kind
+    : I extends { readonly _: "refinement"; readonly kind: infer K }
+      ? K
+      : I extends { readonly _: "orElse"; readonly first: infer A; readonly second: infer B }
+        ? KindsOf<A, M> | KindsOf<B, M>
+        : Kind
+  : Kind
+
+/** The members of `E` that classifier `C` may call `K`: "transient" or "throttled". */
+export type RetriedAs<K extends Kind, C, E> = E extends infer M
+  ? "retried" extends SayOf<C, M>
+    ? K extends KindsOf<C, M>
+      ? M
+      : never
+    : never
+  : never
+
 // -- by tag ------------------------------------------------------------------------------------------------------------
 
 /** Is tag type `X` (a literal, a union, or string) in the set `S`? "yes", "no", or both. */

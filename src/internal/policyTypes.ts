@@ -4,6 +4,7 @@ import type * as Fault from "../Fault.ts"
 import type { Guard } from "../Guard.ts"
 import type { Key, Minted, Required } from "../Idempotency.ts"
 import type { Budget } from "./budget.ts"
+import type { RetriedAs } from "./faultSplit.ts"
 import type { Hedging } from "./hedge.ts"
 import type { AttemptTimeout, DeadlineExceeded, RetryExhausted } from "./errors.ts"
 
@@ -47,7 +48,8 @@ export interface Options {
   readonly attemptTimeout?: Duration.Input | undefined
   /**
    * When to try again: a Schedule, or one for transient and one for throttled failures, each with a count of its own. Default:
-   * no retry. A schedule that is not known to end needs a `deadline`, or `unbounded: true`.
+   * no retry. Its input is the failures that are retried, an `AttemptTimeout` included: where it does not accept them all, using the
+   * policy does not compile. A schedule that is not known to end needs a `deadline`, or `unbounded: true`.
    *
    * Of its own schedules, `Backoff` knows it. Any other is stepped while the policy is made, for at most 1000 retries and as if each
    * attempt took a year and failed with a made-up error; effects inside it (`Schedule.tap`) run then. It is refused if it goes on
@@ -179,7 +181,11 @@ export type Sound<O> = Hedged<O> &
           ? {
               readonly retry: "`faults` calls nothing transient or throttled and there is no `attemptTimeout`: nothing can be retried"
             }
-          : unknown)
+          : unknown) &
+        // whatever the effect fails with, it is given the timeouts
+        ([Refused<O, never>] extends [never]
+          ? unknown
+          : { readonly retry: "a schedule that accepts `AttemptTimeout`, because there is an `attemptTimeout`" })
     : unknown)
 
 /** A hedge sends the request twice, whatever happens. */
@@ -201,6 +207,37 @@ type NothingToRetry<O> =
         : false
       : false
 
+/**
+ * What an effect that fails with `E` must be, beside an effect: nothing, if the schedules of a policy with options `O` accept the
+ * failures they are given. A schedule that takes any input is not asked about `E`, which may then be generic.
+ */
+export type Accepted<O, E> = [Refused<O, E>] extends [never]
+  ? unknown
+  : { readonly "the schedule of `retry` does not accept": Refused<O, E> }
+
+type Refused<O, E> = O extends unknown
+  ? OptionOf<O, "retry"> extends infer S
+    ? S extends { readonly transient: infer T; readonly throttled: infer H }
+      ? | RefusedBy<T, RetriedAs<"transient", OptionOf<O, "faults">, E> | TimeoutOf<O>>
+        | RefusedBy<H, RetriedAs<"throttled", OptionOf<O, "faults">, E>>
+      : RefusedBy<S, Fault.Transient<OptionOf<O, "faults">, E> | TimeoutOf<O>>
+    : never
+  : never
+
+type RefusedBy<S, Given> =
+  S extends Schedule.Schedule<infer _O, infer I, infer _E, infer _R>
+    ? unknown extends I
+      ? never
+      : // a schedule known only as such
+        AnySchedule extends S
+        ? never
+        : [Given] extends [I]
+          ? never
+          : Given extends I
+            ? never
+            : Given
+    : never
+
 /** Later options over earlier ones. */
 export type Merge<A, B> = {
   readonly [K in keyof A | keyof B]: K extends keyof B ? B[K] : K extends keyof A ? A[K] : never
@@ -220,10 +257,12 @@ export interface WithResilience {
   <P extends PolicyLike<unknown>>(
     policy: P,
     ...call: Args<OptionsOf<P>>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, ErrorOf<OptionsOf<P>, E>, ServicesOf<OptionsOf<P>, R>>
+  ): <A, E, R>(
+    self: Effect.Effect<A, E, R> & Accepted<OptionsOf<P>, E>
+  ) => Effect.Effect<A, ErrorOf<OptionsOf<P>, E>, ServicesOf<OptionsOf<P>, R>>
   <A, E, R, P extends PolicyLike<unknown>>(
     self: Effect.Effect<A, E, R>,
-    policy: P,
+    policy: P & Accepted<OptionsOf<P>, E>,
     ...call: Args<OptionsOf<P>>
   ): Effect.Effect<A, ErrorOf<OptionsOf<P>, E>, ServicesOf<OptionsOf<P>, R>>
 }

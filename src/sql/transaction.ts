@@ -6,6 +6,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { CallOptions } from "../internal/plan.ts"
 import { planOf, PolicyImpl } from "../internal/policy.ts"
 import type {
+  Accepted,
   CallOf,
   ErrorOf,
   Flat,
@@ -48,6 +49,9 @@ type WithFaults<O> = O extends unknown
     >
   : never
 
+/** How an attempt can fail. */
+type Given<E> = E | SqlError | CommitUnknown
+
 /**
  * What can come out of a {@link transaction} by policy `P` around an effect that fails with `E`: what comes out of any call of
  * the policy, and the effect's own errors and `SqlError` as they are, because they do where the transaction is nested in
@@ -56,9 +60,7 @@ type WithFaults<O> = O extends unknown
  * @since 0.1.0
  * @category type-level
  */
-export type Error<P, E> = Flat<
-  P extends unknown ? ErrorOf<WithFaults<OptionsOf<P>>, E | SqlError | CommitUnknown> | E | SqlError : never
->
+export type Error<P, E> = Flat<P extends unknown ? ErrorOf<WithFaults<OptionsOf<P>>, Given<E>> | E | SqlError : never>
 
 /**
  * What a {@link transaction} by policy `P` around an effect that needs `R` needs: the client, and what the policy needs.
@@ -143,10 +145,12 @@ export const transaction: {
   <P extends PolicyLike<unknown>>(
     policy: P,
     ...options: Args<OptionsOf<P>>
-  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, Error<P, E>, Services<P, R>>
+  ): <A, E, R>(
+    self: Effect.Effect<A, E, R> & Accepted<WithFaults<OptionsOf<P>>, Given<E>>
+  ) => Effect.Effect<A, Error<P, E>, Services<P, R>>
   <A, E, R, P extends PolicyLike<unknown>>(
     self: Effect.Effect<A, E, R>,
-    policy: P,
+    policy: P & Accepted<WithFaults<OptionsOf<P>>, Given<E>>,
     ...options: Args<OptionsOf<P>>
   ): Effect.Effect<A, Error<P, E>, Services<P, R>>
 } = ((first: unknown, second: unknown, third: unknown) =>

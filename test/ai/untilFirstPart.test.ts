@@ -16,6 +16,7 @@ import type { Reply } from "./provider.ts"
 const { startProvider, throughSockets } = Provider
 
 class Net extends Data.TaggedError("Net") {}
+class Busy extends Data.TaggedError("Busy") {}
 
 const net = Policy.make({
   name: "net",
@@ -214,6 +215,15 @@ describe("untilFirstPart", () => {
     // @ts-expect-error a keyed guard asks for its key
     const unkeyed = () => Ai.untilFirstPart(Stream.make(1), keyed)
     assert.isFunction(unkeyed)
+    const hint = Backoff.honorRetryAfter<Busy>({ ceiling: "1 minute", of: () => undefined })
+    const retry = Backoff.constant(1).pipe(hint, Backoff.times(1))
+    const narrow = Policy.make({ name: "narrow", faults: Fault.all, safety: "idempotent", retry })
+    // @ts-expect-error the schedule does not accept Net
+    Stream.fail(new Net()).pipe(Ai.untilFirstPart(narrow))
+    // @ts-expect-error the schedule does not accept Net
+    Ai.untilFirstPart(Stream.fail(new Net()), narrow)
+    const accepted = Stream.fail(new Busy()).pipe(Ai.untilFirstPart(narrow))
+    expectTypeOf<Stream.Error<typeof accepted>>().toEqualTypeOf<Busy | Policy.RetryExhausted<Busy>>()
   })
 })
 

@@ -3,7 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Data, Effect, type Duration, Schedule } from "effect"
 import { HttpClient, type HttpClientError, type HttpClientResponse } from "effect/http"
-import { CircuitBreaker, Deadline, Fault, Idempotency, Policy, RetryBudget } from "effect-resilience"
+import { Backoff, CircuitBreaker, Deadline, Fault, Idempotency, Policy, RetryBudget } from "effect-resilience"
 import * as Http from "../../src/http/index.ts"
 import { fake, status } from "./fake.ts"
 
@@ -95,6 +95,20 @@ describe("what comes out", () => {
     errorIs<Denied | Policy.RetryExhausted<Failed>>()(
       needy.pipe(Http.resilient(Policy.extend(retrying, { name: "p", faults })))
     )
+  })
+
+  it("not by a schedule that does not accept it", () => {
+    const accepting = <E>() =>
+      once.pipe(Backoff.honorRetryAfter<E>({ ceiling: "1 minute", of: () => undefined }), Backoff.times(1))
+    const narrow = Policy.extend(retrying, { name: "p", retry: accepting<Denied>() })
+    // @ts-expect-error it is given HttpClientError
+    client.pipe(Http.resilient(narrow))
+    // @ts-expect-error as it is here
+    Http.resilient(client, narrow)
+    const wide = Policy.extend(retrying, { name: "p", retry: accepting<Failed>() })
+    errorIs<Failed | Denied | Policy.RetryExhausted<Failed>>()(needy.pipe(Http.resilient(wide)))
+    const wrap = <E, R>(client: HttpClient.HttpClient.With<E, R>) => client.pipe(Http.resilient(retrying))
+    errorIs<Failed | Denied | Policy.RetryExhausted<Failed>>()(wrap(needy))
   })
 
   it("of faults that may be undefined: what either lets out", () => {

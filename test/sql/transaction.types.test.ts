@@ -108,6 +108,15 @@ const types = () => {
   // @ts-expect-error no policy
   Sql.transaction({})
 
+  // a schedule that does not accept what it is given
+  const accepting = <E>() => Policy.extend(plain, { name: "accepting", retry: retry.pipe(hint<E>()) })
+  const hint = <E>() => Backoff.honorRetryAfter<E>({ ceiling: "1 minute", of: () => undefined })
+  expectTypeOf(self.pipe(Sql.transaction(accepting<SqlError | Sql.CommitUnknown>()))).toEqualTypeOf<Out>()
+  // @ts-expect-error CommitUnknown is transient
+  self.pipe(Sql.transaction(accepting<SqlError>()))
+  // @ts-expect-error CommitUnknown is transient
+  Sql.transaction(self, accepting<SqlError>())
+
   // a policy known only as such
   expectTypeOf(self.pipe(Sql.transaction(some, { idempotencyKey: "k" }))).toExtend<
     Effect.Effect<number, unknown, unknown>
