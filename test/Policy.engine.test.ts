@@ -850,7 +850,6 @@ describe("Policy.Standard", () => {
       class Tuned extends Policy.Standard<Tuned>()("tuned", {
         safety: "not-idempotent",
         faults,
-        attemptTimeout: undefined,
         deadline: "1 second",
         retry: every(1, 1),
         budget: RetryBudget.fixedRate({ perSecond: 0, burst: 7 }),
@@ -861,11 +860,24 @@ describe("Policy.Standard", () => {
         yield* Effect.exit(withResilience(fail, Tuned))
         assert.strictEqual(yield* Tuned.breaker.state(), "open")
       }).pipe(Effect.provide(Tuned.layer))
-      assert.isUndefined(Tuned.policy.options.attemptTimeout)
       const short = Policy.Standard<"s">()("short", { safety: "idempotent", deadline: "1 second" })
       assert.strictEqual(short.policy.options.attemptTimeout as unknown, 250)
       const long = Policy.Standard<"l">()("long", { safety: "idempotent", deadline: "1 minute" })
       assert.strictEqual(long.policy.options.attemptTimeout as unknown, 2_500)
+      const silent = Policy.Standard<"u">()("silent", {
+        safety: "idempotent",
+        deadline: undefined,
+        attemptTimeout: undefined,
+        retry: undefined,
+        retryAfterCeiling: undefined,
+        hedge: undefined,
+        faults: undefined,
+        budget: undefined,
+        breaker: undefined
+      })
+      const { attemptTimeout, deadline, retry } = silent.policy.options
+      assert.deepStrictEqual([deadline, attemptTimeout], ["10 seconds", "2500 millis"])
+      assert.isTrue(Schedule.isSchedule(retry))
       const died = yield* Effect.exit(
         Effect.void.pipe(
           Effect.provide(

@@ -964,6 +964,38 @@ describe("use", () => {
     assert.throws(() => Policy.extend(p, { name: "unsafe", safety: undefined }))
   })
 
+  it("extend: what may be missing leaves either", () => {
+    const other = Fault.tags({ transient: ["Busy"] })
+    const perhaps = Policy.extend(p, {
+      name: "perhaps",
+      ...(sometimes() ? { faults: other, guards: [OpenGuard] } : {})
+    })
+    is<
+      Policy.Error<typeof perhaps, NetworkError | Busy>,
+      NetworkError | Busy | RetryExhausted<NetworkError | Busy> | Open | DeadlineExceeded
+    >()
+  })
+
+  it("standard: what is undefined is as in the preset, what may be is either", () => {
+    const absent = { deadline: undefined, attemptTimeout: undefined, retry: undefined } as const
+    class Plain extends Policy.Standard<Plain>()("plain", { safety: "idempotent", faults }) {}
+    class Absent extends Policy.Standard<Absent>()("absent", { safety: "idempotent", faults, ...absent }) {}
+    class Some extends Policy.Standard<Some>()("some", {
+      safety: "idempotent",
+      faults,
+      deadline: sometimes() ? "3 seconds" : undefined,
+      ...(sometimes() ? { attemptTimeout: "1 second", retry: once } : {})
+    }) {}
+    type Out = NotFound | RetryExhausted<NetworkError | AttemptTimeout> | DeadlineExceeded | CircuitBreaker.CircuitOpen
+    const self = effect<NetworkError | NotFound>()
+    errorIs<Out>()(self.pipe(withResilience(Plain)))
+    errorIs<Out>()(self.pipe(withResilience(Absent)))
+    errorIs<Out>()(self.pipe(withResilience(Some)))
+    is<typeof Absent.policy.options.deadline, "10 seconds">()
+    is<typeof Some.policy.options.deadline, "3 seconds" | "10 seconds">()
+    is<typeof Some.policy.options.attemptTimeout, "1 second" | "2500 millis">()
+  })
+
   it("the options stay literal", () => {
     const q = Policy.make({ name: "q", deadline: "3 seconds", safety: "idempotent" })
     is<typeof q.options, { readonly name: "q"; readonly deadline: "3 seconds"; readonly safety: "idempotent" }>()

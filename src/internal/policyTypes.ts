@@ -238,9 +238,24 @@ type RefusedBy<S, Given> =
             : Given
     : never
 
-/** Later options over earlier ones. */
+/** Later options over earlier ones; `undefined` is later too. One that may be missing leaves either. */
 export type Merge<A, B> = {
-  readonly [K in keyof A | keyof B]: K extends keyof B ? B[K] : K extends keyof A ? A[K] : never
+  readonly [K in keyof A | keyof B]: K extends keyof B
+    ? B[K] | (K extends keyof A ? ({} extends Pick<B, K> ? A[K] : never) : never)
+    : K extends keyof A
+      ? A[K]
+      : never
+}
+
+/** Options over defaults: what is `undefined` is as the default. */
+export type Defaulted<A, B> = {
+  readonly [K in keyof A | keyof B]: K extends keyof B
+    ? K extends keyof A
+      ? Exclude<B[K], undefined> | (undefined extends B[K] ? A[K] : never)
+      : B[K]
+    : K extends keyof A
+      ? A[K]
+      : never
 }
 
 export interface Policy<out O> {

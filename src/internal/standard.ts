@@ -4,8 +4,9 @@ import type { Context, Duration, Schedule } from "effect"
 import * as Backoff from "../Backoff.ts"
 import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as RetryBudget from "../RetryBudget.ts"
+import { over } from "./guardClass.ts"
 import { PolicyImpl } from "./policy.ts"
-import type { Merge, Options, Policy, Safety } from "./policyTypes.ts"
+import type { Defaulted, Options, Policy, Safety } from "./policyTypes.ts"
 import { duration } from "./validate.ts"
 
 /**
@@ -38,7 +39,10 @@ export const standard = {
   breaker: { threshold: 0.5, minimumCalls: 20, window: "30 seconds" }
 } as const
 
-/** What may be said of a standard policy beside its name. Its budget and breaker are its own. */
+/**
+ * What may be said of a standard policy beside its name. Its budget and breaker are its own. What is left out, or `undefined`, is as
+ * in the preset: to do without a deadline, an attempt timeout or a retry, use `Policy.make`.
+ */
 export interface StandardOptions extends Partial<Omit<Options, "name" | "budget" | "guards" | "unbounded" | "safety">> {
   readonly safety: Safety
   /** Replaces the budget's model. */
@@ -65,7 +69,7 @@ export interface Preset<Self, Name extends string> {
   readonly guards: readonly [Context.Key<Self, CircuitBreaker.CircuitBreaker>]
 }
 
-type StandardPolicy<Self, Name extends string, O> = Policy<Merge<Preset<Self, Name>, Omit<O, "budget" | "breaker">>>
+type StandardPolicy<Self, Name extends string, O> = Policy<Defaulted<Preset<Self, Name>, Omit<O, "budget" | "breaker">>>
 
 /** The class that {@link Standard} makes. */
 export interface StandardClass<Self, Name extends string, O> {
@@ -81,7 +85,8 @@ export interface StandardClass<Self, Name extends string, O> {
 
 /**
  * A whole policy by its name: retry with backoff and full jitter, a deadline, an attempt timeout, a retry budget and a circuit
- * breaker of its own, with the numbers of {@link standard}. Say what differs.
+ * breaker of its own, with the numbers of {@link standard}. Say what differs; what is `undefined` does not. To do without one of
+ * them, use `Policy.make`.
  *
  * ```ts
  * class Quotes extends Policy.Standard<Quotes>()("quotes.get", { safety: "idempotent" }) {}
@@ -115,11 +120,10 @@ export const Standard =
         Backoff.times(standard.retries)
       ),
       budget,
-      guards: [breaker],
-      ...overrides
+      guards: [breaker]
     }
     return class {
-      static readonly policy = new PolicyImpl(preset)
+      static readonly policy = new PolicyImpl(over<Options>(preset, overrides))
       static readonly breaker = breaker
       static readonly budget = budget
       static readonly layer = Layer.mergeAll(breaker.layerWith(tuning ?? {}), budget.layer)
