@@ -996,6 +996,31 @@ describe("use", () => {
     is<typeof Some.policy.options.attemptTimeout, "1 second" | "2500 millis">()
   })
 
+  it("standard: what Policy.make refuses does not compile either", () => {
+    const hedge = { after: "1 second" } as const
+    assert.throws(() => {
+      // @ts-expect-error the request would be sent twice
+      class Twice extends Policy.Standard<Twice>()("twice", { safety: "not-idempotent", hedge }) {}
+      return Twice.policy
+    }, /safety/)
+    class Hedged extends Policy.Standard<Hedged>()("hedged", { safety: "idempotent", hedge }) {}
+    errorIs<NotFound | DeadlineExceeded | CircuitBreaker.CircuitOpen | RetryExhausted<AttemptTimeout>>()(
+      effect<NotFound>().pipe(withResilience(Hedged))
+    )
+    const retry = once.pipe(Schedule.setInputType<Busy>())
+    // @ts-expect-error it is given timeouts
+    class Narrow extends Policy.Standard<Narrow>()("narrow", { safety: "idempotent", retry }) {}
+    assert.isDefined(Narrow.policy)
+    assert.throws(() => {
+      // @ts-expect-error a misspelt option
+      class Misspelt extends Policy.Standard<Misspelt>()("misspelt", { safety: "idempotent", deadlin: 1 }) {}
+      return Misspelt.policy
+    }, /deadlin/)
+    // @ts-expect-error safety is missing
+    const unsafe = () => Policy.Standard<"u">()("unsafe", {}).policy
+    assert.throws(unsafe, /safety/)
+  })
+
   it("the options stay literal", () => {
     const q = Policy.make({ name: "q", deadline: "3 seconds", safety: "idempotent" })
     is<typeof q.options, { readonly name: "q"; readonly deadline: "3 seconds"; readonly safety: "idempotent" }>()

@@ -6,7 +6,7 @@ import * as CircuitBreaker from "../CircuitBreaker.ts"
 import * as RetryBudget from "../RetryBudget.ts"
 import { over } from "./guardClass.ts"
 import { PolicyImpl } from "./policy.ts"
-import type { Defaulted, Options, Policy, Safety } from "./policyTypes.ts"
+import type { Defaulted, Options, Policy, Safety, Sound } from "./policyTypes.ts"
 import { duration } from "./validate.ts"
 
 /**
@@ -69,12 +69,12 @@ export interface Preset<Self, Name extends string> {
   readonly guards: readonly [Context.Key<Self, CircuitBreaker.CircuitBreaker>]
 }
 
-type StandardPolicy<Self, Name extends string, O> = Policy<Defaulted<Preset<Self, Name>, Omit<O, "budget" | "breaker">>>
+type PolicyOptions<Self, Name extends string, O> = Defaulted<Preset<Self, Name>, Omit<O, "budget" | "breaker">>
 
 /** The class that {@link Standard} makes. */
 export interface StandardClass<Self, Name extends string, O> {
   new (_: never): {}
-  readonly policy: StandardPolicy<Self, Name, O>
+  readonly policy: Policy<PolicyOptions<Self, Name, O>>
   /** The policy's own budget and breaker. */
   readonly layer: Layer.Layer<Self>
   /** To read and steer: `Quotes.breaker.state()`, `Quotes.breaker.isolate()`. */
@@ -104,7 +104,9 @@ export const Standard =
   <Self>() =>
   <const Name extends string, const O extends StandardOptions>(
     name: Name,
-    options: O & { readonly [K in Exclude<keyof O, keyof StandardOptions>]: never }
+    options: O & { readonly [K in Exclude<keyof O, keyof StandardOptions>]: never } & Sound<
+        PolicyOptions<Self, Name, O>
+      >
   ): StandardClass<Self, Name, O> => {
     const { breaker: tuning, budget: model, ...overrides } = options as StandardOptions
     const breaker = CircuitBreaker.Service<Self>()(`${name}/breaker`, {
