@@ -72,10 +72,12 @@ export type Services<P> = Types.Needs<Types.OptionsOf<P>>
  * @since 0.1.0
  * @category constructors
  */
-export const make = <const O extends Options>(options: O & Types.Checked<O>): Policy<O> => new PolicyImpl<O>(options)
+export const make = <const O extends Options>(options: O & Types.Checked<O>): Policy<O> =>
+  new PolicyImpl<O>(options, "Policy.make")
 
 /**
- * A policy like another, but for the options given. Give it a name of its own, so that the two can be told apart.
+ * A policy like another, but for the options given: also those that are `undefined`. Give it a name of its own, so that the two can
+ * be told apart. Throws `InvalidOption`.
  *
  * @since 0.1.0
  * @category constructors
@@ -83,7 +85,8 @@ export const make = <const O extends Options>(options: O & Types.Checked<O>): Po
 export const extend = <P, const O extends Partial<Options> & { readonly name: string }>(
   policy: Policy<P>,
   options: O & { readonly [K in Exclude<keyof O, keyof Options>]: never } & Types.Sound<Types.Merge<P, O>>
-): Policy<Types.Merge<P, O>> => new PolicyImpl({ ...policy.options, ...(options as O) } as unknown as Types.Merge<P, O>)
+): Policy<Types.Merge<P, O>> =>
+  new PolicyImpl({ ...policy.options, ...(options as O) } as unknown as Types.Merge<P, O>, "Policy.extend")
 
 /**
  * Runs an effect as one call of a policy, data-first or data-last. A call says `key` exactly when the policy has a keyed guard or

@@ -878,20 +878,6 @@ describe("Policy.Standard", () => {
       const { attemptTimeout, deadline, retry } = silent.policy.options
       assert.deepStrictEqual([deadline, attemptTimeout], ["10 seconds", "2500 millis"])
       assert.isTrue(Schedule.isSchedule(retry))
-      const died = yield* Effect.exit(
-        Effect.void.pipe(
-          Effect.provide(
-            Policy.Standard<"x">()("x", { safety: "idempotent", breaker: { halfOpen: { probes: 0 } } })
-              .layer as Layer.Layer<never>
-          )
-        )
-      )
-      assert.isTrue(Exit.isFailure(died) && Cause.squash(died.cause) instanceof InvalidOption)
-      assert.throws(
-        () => Policy.Standard<"x">()("", { safety: "idempotent" }),
-        InvalidOption as never,
-        "Policy.make: name must be a non-empty string"
-      )
     })
   )
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Data, Duration, Effect, Exit, MutableRef, Schedule } from "effect"
+import { Cause, Context, Data, Duration, Effect, Exit, Layer, MutableRef, Schedule } from "effect"
 import * as Backoff from "../src/Backoff.ts"
 import * as Fault from "../src/Fault.ts"
 import * as Guard from "../src/Guard.ts"
@@ -364,17 +364,17 @@ describe("Policy.extend", () => {
     const first = Policy.make({ ...base, attemptTimeout: "2 seconds" })
     refuses(
       () => Policy.extend(first, { name: "q", deadline: "1 second" }),
-      "Policy.make: attemptTimeout",
+      "Policy.extend: attemptTimeout",
       "2 seconds",
       "at most the deadline, because an attempt cannot outlast its call"
     )
-    refuses(() => Policy.extend(first, { name: " " }), "Policy.make: name", " ", "a non-empty string", '" "')
+    refuses(() => Policy.extend(first, { name: " " }), "Policy.extend: name", " ", "a non-empty string", '" "')
     const bad = { name: "q", misspelt: 1 } as never
-    assert.strictEqual(refusal(() => Policy.extend(first, bad)).option, "Policy.make: misspelt")
+    assert.strictEqual(refusal(() => Policy.extend(first, bad)).option, "Policy.extend: misspelt")
     const endless = Policy.make({ ...base, retry: Schedule.forever, deadline: "1 second" })
     assert.strictEqual(
       refusal(() => Policy.extend(endless, { name: "q", deadline: undefined })).option,
-      "Policy.make: retry"
+      "Policy.extend: retry"
     )
   })
 
@@ -389,6 +389,56 @@ describe("Policy.extend", () => {
       runs = 0
       const two = yield* Effect.flip(down.pipe(withResilience(patient)))
       assert.deepStrictEqual([runs, two.policy, two.attempts], [4, "patient", 4])
+    })
+  )
+})
+
+describe("Policy.Standard", () => {
+  const atMost = "at most the deadline, because an attempt cannot outlast its call"
+
+  it("defining the class does not throw, using its policy does, each time", () => {
+    class Bad extends Policy.Standard<Bad>()("bad", { safety: "idempotent", attemptTimeout: "20 seconds" }) {}
+    const down = Effect.fail(new Down())
+    for (let time = 0; time < 2; time++) {
+      refuses(() => Bad.policy, "bad: attemptTimeout", "20 seconds", atMost)
+      refuses(() => withResilience(Bad), "bad: attemptTimeout", "20 seconds", atMost)
+      refuses(() => withResilience(down, Bad), "bad: attemptTimeout", "20 seconds", atMost)
+    }
+    class Good extends Policy.Standard<Good>()("good", { safety: "idempotent" }) {}
+    assert.strictEqual(Good.policy, Good.policy)
+  })
+
+  it("and whatever the option, with the name of the class", () => {
+    const standard = (name: unknown, options: object) => Policy.Standard<"s">()(name as "s", options as never)
+    const safety = "idempotent"
+    for (const [option, options] of [
+      ["deadline", { safety, deadline: -1 }],
+      ["retry", { safety, retry: 3 }],
+      ["safety", {}],
+      ["hedge.after", { safety, hedge: { after: 0 } }],
+      ["deadlin", { safety, deadlin: 1 }]
+    ] as const) {
+      const made = standard("q", options)
+      assert.strictEqual(refusal(() => made.policy).option, `q: ${option}`)
+    }
+    for (const name of ["", " ", undefined, 3]) {
+      const made = standard(name, { safety })
+      assert.strictEqual(refusal(() => made.policy).option, "Policy.Standard: name")
+    }
+  })
+
+  it.effect("its layer dies with what is wrong with the policy, or the breaker", () =>
+    Effect.gen(function* () {
+      const diesOf = (layer: Layer.Layer<"s">) =>
+        Effect.map(Effect.exit(Effect.provide(Effect.void, layer as Layer.Layer<never>)), (exit) =>
+          Exit.isFailure(exit) ? (Cause.squash(exit.cause) as InvalidOption).option : "nothing"
+        )
+      const policy = Policy.Standard<"s">()("s", { safety: "idempotent", attemptTimeout: "20 seconds" })
+      assert.strictEqual(yield* diesOf(policy.layer), "s: attemptTimeout")
+      const breaker = Policy.Standard<"s">()("s", { safety: "idempotent", breaker: { halfOpen: { probes: 0 } } })
+      assert.match(yield* diesOf(breaker.layer), /^s\/breaker: .*probes/)
+      const good = Policy.Standard<"s">()("s", { safety: "idempotent" })
+      assert.strictEqual(yield* diesOf(good.layer), "nothing")
     })
   )
 })

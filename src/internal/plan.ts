@@ -67,8 +67,9 @@ const known: ReadonlySet<string> = new Set<keyof Options>([
   "unbounded"
 ])
 
-export const compile = (options: Options): Plan => {
-  const at = (option: string) => `Policy.make: ${option}`
+/** Options that are refused are said to be those of `maker`. */
+export const compile = (options: Options, maker: string): Plan => {
+  const at = (option: string) => `${maker}: ${option}`
   for (const option of Object.keys(options)) {
     if (!known.has(option)) invalid(at(option), option, `one of the options ${[...known].join(", ")}`)
   }
@@ -137,7 +138,8 @@ export const compile = (options: Options): Plan => {
       options.retryAfterCeiling === undefined
         ? retryAfterCeilingMs
         : duration(at("retryAfterCeiling"), options.retryAfterCeiling),
-    hedge: options.hedge === undefined ? undefined : hedging(options.hedge, attemptTimeoutMs ?? deadlineMs),
+    hedge:
+      options.hedge === undefined ? undefined : hedging(at("hedge"), options.hedge, attemptTimeoutMs ?? deadlineMs),
     repeatable: safety === "idempotent" || keyed,
     keyed,
     mint,
@@ -156,11 +158,11 @@ const schedules = (option: string, retry: Retry): { transient: RetrySchedule; th
 }
 
 const hedging = (
+  option: string,
   hedge: NonNullable<Options["hedge"]>,
   limitMs: number | undefined
 ): Hedging | Context.Key<unknown, Hedging> => {
   if (Context.isKey(hedge)) return hedge
-  const option = "Policy.make: hedge"
   if (typeof hedge !== "object" || hedge === null || !("after" in hedge)) {
     return invalid(option, hedge, "{ after: Duration, max?: number }, or a Hedge.Service class")
   }

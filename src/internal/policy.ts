@@ -12,9 +12,10 @@ export class PolicyImpl<O> implements Policy<O> {
   /** `withResilience(policy)` of a policy that asks nothing of the call: always the same function. */
   readonly pipeable: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, unknown, R>
 
-  constructor(options: O) {
+  /** Options that are refused are said to be those of `maker`. */
+  constructor(options: O, maker: string) {
     this.options = Object.freeze({ ...options })
-    const plan = (this.plan = compile(options as Options))
+    const plan = (this.plan = compile(options as Options, maker))
     this.pipeable = (self) => run(plan, undefined, self)
   }
 }

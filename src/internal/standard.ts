@@ -52,13 +52,10 @@ export interface StandardOptions extends Partial<Omit<Options, "name" | "budget"
 }
 
 /** The preset attempt timeout, or a quarter of a deadline that is shorter than four of it. */
-const quarterOf = (deadline: Options["deadline"]): Duration.Input =>
+const quarterOf = (option: string, deadline: Options["deadline"]): Duration.Input =>
   deadline === undefined
     ? standard.attemptTimeout
-    : Math.min(
-        duration("attemptTimeout", standard.attemptTimeout),
-        duration("Policy.make: deadline", deadline, "positive") / 4
-      )
+    : Math.min(duration("attemptTimeout", standard.attemptTimeout), duration(option, deadline, "positive") / 4)
 
 export interface Preset<Self, Name extends string> {
   readonly name: Name
@@ -95,7 +92,9 @@ export interface StandardClass<Self, Name extends string, O> {
  * ```
  *
  * Provide `Quotes.layer` once, at the edge of the program: a layer that is provided at the call builds a new breaker each time,
- * which never trips. Throws `InvalidOption` for bad options of the policy; the layer dies for those of the breaker.
+ * which never trips.
+ *
+ * Defining the class never throws. For bad options its layer dies with `InvalidOption`, and using its policy throws it.
  *
  * @since 0.1.0
  * @category constructors
@@ -113,21 +112,34 @@ export const Standard =
       trip: CircuitBreaker.failureRate(standard.breaker)
     })
     const budget = RetryBudget.Service<Self>()(`${name}/budget`, model ?? RetryBudget.ratio(standard.budget))
-    const preset: Options = {
-      name,
-      deadline: standard.deadline,
-      attemptTimeout: quarterOf(overrides.deadline),
-      retry: Backoff.exponential({ base: standard.base, cap: standard.cap }).pipe(
-        Backoff.fullJitter,
-        Backoff.times(standard.retries)
-      ),
-      budget,
-      guards: [breaker]
+    const layers = Layer.mergeAll(breaker.layerWith(tuning ?? {}), budget.layer)
+    const compile = (): PolicyImpl<Options> => {
+      // the name says whose options they are, as that of a guard does, if it is one
+      const maker = typeof name === "string" && name.trim() !== "" ? name : "Policy.Standard"
+      const preset: Options = {
+        name,
+        deadline: standard.deadline,
+        attemptTimeout: quarterOf(`${maker}: deadline`, overrides.deadline),
+        retry: Backoff.exponential({ base: standard.base, cap: standard.cap }).pipe(
+          Backoff.fullJitter,
+          Backoff.times(standard.retries)
+        ),
+        budget,
+        guards: [breaker]
+      }
+      return new PolicyImpl(over<Options>(preset, overrides), maker)
     }
+    // made when it is used: defining a class never throws
+    let policy: PolicyImpl<Options> | undefined
     return class {
-      static readonly policy = new PolicyImpl(over<Options>(preset, overrides))
+      static get policy() {
+        return (policy ??= compile())
+      }
       static readonly breaker = breaker
       static readonly budget = budget
-      static readonly layer = Layer.mergeAll(breaker.layerWith(tuning ?? {}), budget.layer)
+      static readonly layer = Layer.suspend(() => {
+        policy ??= compile()
+        return layers
+      })
     } as unknown as StandardClass<Self, Name, O>
   }

@@ -204,8 +204,8 @@ const policiesOf = (policy: unknown): Derived => {
   const { deadline, name, safety } = options
   const own = { ...options, faults: options.faults ?? faults }
   const made: Derived = {
-    outermost: new PolicyImpl<PolicyOptions>(own),
-    nested: new PolicyImpl<PolicyOptions>({ name, faults: own.faults, safety, deadline })
+    outermost: new PolicyImpl<PolicyOptions>(own, name),
+    nested: new PolicyImpl<PolicyOptions>({ name, faults: own.faults, safety, deadline }, name)
   }
   derived.set(policy as object, made)
   return made

@@ -31,7 +31,7 @@ const services = () =>
     Context.add(Ours, budget("ours"))
   ) as Context.Context<never>
 
-const full = () => compile({ name: "p", guards: [Circuit, Slots] as never, budget: [Mine, Ours] as never })
+const full = () => compile({ name: "p", guards: [Circuit, Slots] as never, budget: [Mine, Ours] as never }, "test")
 
 type Plan = ReturnType<typeof compile>
 
@@ -112,7 +112,7 @@ describe("what a policy finds around a call", () => {
   })
 
   it("is kept for each policy apart", () => {
-    const [a, b] = [full(), compile({ name: "b", guards: [Slots] as never })]
+    const [a, b] = [full(), compile({ name: "b", guards: [Slots] as never }, "test")]
     const context = services()
     for (let i = 0; i < 10; i++) {
       assert.deepStrictEqual(said(a, context), plain)
@@ -137,7 +137,7 @@ describe("what a policy finds around a call", () => {
   })
 
   it("is nothing of a policy without any service", () => {
-    assert.deepStrictEqual(said(compile({ name: "bare" }), services()), {
+    assert.deepStrictEqual(said(compile({ name: "bare" }, "test"), services()), {
       ...plain,
       guards: [],
       order: [],
@@ -147,6 +147,6 @@ describe("what a policy finds around a call", () => {
 
   it("dies where a service is missing", () => {
     assert.throws(() => found(full(), Context.empty()), /test\/Circuit/)
-    assert.throws(() => found(compile({ name: "b", budget: Ours as never }), Context.empty()), /test\/Ours/)
+    assert.throws(() => found(compile({ name: "b", budget: Ours as never }, "test"), Context.empty()), /test\/Ours/)
   })
 })
