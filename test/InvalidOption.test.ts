@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Duration } from "effect"
+import { Context, Data, Duration, Effect, Schedule } from "effect"
 import { InvalidOption } from "../src/InvalidOption.ts"
 
 const messageOf = (value: unknown) => new InvalidOption({ option: "max", value, allowed: "a whole number" }).message
@@ -19,6 +19,10 @@ it("names the option, what is allowed and the value", () => {
     allowed: "a whole number"
   })
 })
+
+class Down extends Data.TaggedError("Down") {}
+class Db extends Context.Service<Db, number>()("test/Db") {}
+const named = () => 1
 
 it("shows any value so that it can be told from others", () => {
   const circular: { self?: unknown } = {}
@@ -42,7 +46,20 @@ it("shows any value so that it can be told from others", () => {
     [Duration.infinity, '{"_id":"Duration","_tag":"Infinity"}'],
     [circular, "[object Object]"],
     [{ big: 1n }, "[object Object]"],
-    [{ toJSON: () => undefined, toString: () => "itself" }, "itself"]
+    [{ toJSON: () => undefined, toString: () => "itself" }, "itself"],
+    [Schedule.forever, "a Schedule"],
+    [{ transient: Schedule.forever, throttled: 3 }, '{"transient":"a Schedule","throttled":3}'],
+    [Effect.succeed(1), "an Effect"],
+    [[Effect.never], '["an Effect"]'],
+    [new Down(), '{"_tag":"Down"}'],
+    [Down, "the class Down"],
+    [Db, "the class Db"],
+    [class {}, "a class"],
+    [named, "the function named"],
+    [() => 1, "a function"],
+    [{ faults: named }, '{"faults":"the function named"}'],
+    ["x".repeat(300), JSON.stringify("x".repeat(300))],
+    [["x".repeat(300)], `["${"x".repeat(198)}…`]
   ]
   for (const [value, printed] of values)
     assert.strictEqual(messageOf(value), `max must be a whole number, but it is ${printed}`)

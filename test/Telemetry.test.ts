@@ -878,7 +878,7 @@ describe("Telemetry", () => {
     class Custom extends Error {}
     assert.deepStrictEqual(
       [{ _tag: "Tag" }, new Custom("m"), Object.create(null), { _tag: 1 }, "text", undefined, null].map(tagOf),
-      ["Tag", "Custom", "Object", "Object", "string", "undefined", "object"]
+      ["Tag", "Custom", "Object", "Object", "string", "undefined", "null"]
     )
   })
 })

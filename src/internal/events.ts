@@ -291,7 +291,7 @@ export const CurrentListener = Context.Reference<Emit | undefined>("effect-resil
 
 /** The error's `_tag`, else its constructor's name, else its type: never its message, so that it stays low in cardinality. */
 export const tagOf = (error: unknown): string => {
-  if (typeof error !== "object" || error === null) return typeof error
+  if (typeof error !== "object" || error === null) return error === null ? "null" : typeof error
   if ("_tag" in error && typeof error._tag === "string") return error._tag
   return error.constructor?.name ?? "Object"
 }

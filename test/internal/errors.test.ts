@@ -182,7 +182,7 @@ describe("describe: an error in a few words", () => {
     ["", ""],
     [1, "number"],
     [undefined, "undefined"],
-    [null, "object"],
+    [null, "null"],
     [down, "Down"],
     [new Refused({ message: "connection refused" }), "Refused: connection refused"],
     [new Refused({ message: "Refused" }), "Refused"],

@@ -120,7 +120,7 @@ describe("protect", () => {
         [{ _tag: "CircuitOpen", state: "open" }, "CircuitOpen", "open"],
         [{ _tag: "Odd", reason: 1, state: 2 }, "Odd", "Odd"],
         [{ _tag: "Plain" }, "Plain", "Plain"],
-        [null, "object", "object"],
+        [null, "null", "null"],
         ["text", "string", "string"]
       ]
       for (const [rejection, error, reason] of rejections) {
