@@ -70,7 +70,7 @@ const stepped = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown
 
 /**
  * Stands for any error: every path into it leads to another such, so that nothing throws that looks into it, and comes to an
- * end, so that a walk along its causes does. It is of no class, has no tag, and is no Effect (the keys with "~").
+ * end, so that a walk along its causes does. It is of no class, its tag is no text, and it is no Effect (the keys with "~").
  */
 const madeUpError = (onLook: () => void, depth = 10): unknown =>
   depth === 0
