@@ -282,14 +282,6 @@ const injectionsOf = (option: string, list: ReadonlyArray<Injection>): ReadonlyA
  */
 export type Config = ReadonlyArray<Injection> | Scenario
 
-/**
- * What is in force. Internal.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Chaos extends Internal.Chaos {}
-
 const stepsOf = (config: Config): ReadonlyArray<Internal.Step> => {
   if (typeof config === "object" && config !== null && ScenarioTypeId in config) return config[ScenarioTypeId]
   const injections = injectionsOf("Chaos: config", config)
@@ -311,8 +303,8 @@ export const layer = (config: Config): Layer.Layer<never> => {
     Effect.withFiber((fiber) => {
       const now = nowMs(fiber)
       const around = frameIn(fiber.context)
-      const chaos = inPlaceOf(innermostLive(around)?.chaos, new Internal.Injector(steps, now))
-      const region = new Region(around, { chaos }, now)
+      const interposer = inPlaceOf(innermostLive(around)?.interposer, new Internal.Injector(steps, now))
+      const region = new Region(around, { interposer }, now)
       return Effect.as(
         Effect.addFinalizer(() => Effect.sync(() => (region.live = false))),
         region
@@ -338,7 +330,7 @@ export const provide: {
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiber((fiber) => {
       const chaos = new Internal.Injector(steps, nowMs(fiber))
-      return withinRegion(self, (around) => ({ chaos: inPlaceOf(around?.chaos, chaos) }))
+      return withinRegion(self, (around) => ({ interposer: inPlaceOf(around?.interposer, chaos) }))
     })
 })
 

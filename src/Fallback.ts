@@ -417,7 +417,7 @@ export const served = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Ser
   Effect.suspend(() => {
     const account = new Account()
     const told = withinRegion(Effect.provideService(self, CurrentAccount, account), (around) => ({
-      chaos: watched(around?.chaos)
+      interposer: watched(around?.interposer)
     }))
     return Effect.map(told, (value): Served<A> => ({ value, ...(account.last ?? live) }))
   })

@@ -20,10 +20,10 @@ const outage = Chaos.fault({ probability: 1, error: down })
 const attempt = (policy = "quotes.get") =>
   Effect.flatMap(
     Effect.withFiber((fiber) => {
-      const chaos = currentFrame(fiber)?.chaos
+      const chaos = currentFrame(fiber)?.interposer
       const self = Effect.succeed("real")
       const target = { policy, key: undefined, attempt: 1, emit: undefined }
-      return Effect.succeed(chaos === undefined ? self : chaos.inject(self, target, fiber))
+      return Effect.succeed(chaos === undefined ? self : chaos.interpose(self, target, fiber))
     }),
     (effect) => Effect.exit(effect as Effect.Effect<string, Down>)
   )

@@ -174,6 +174,7 @@ describe("tests mirror src", () => {
     "internal/rateLimitService": "test/RateLimit.test.ts",
     "internal/rateLimited": "test/RateLimit.test.ts",
     "internal/rateStore": "test/RateLimit.shared.test.ts",
+    "internal/interposer": "test/Chaos.test.ts",
     "internal/linked": "test/internal/keyed.test.ts",
     "internal/guardClass": "test/guards.test.ts",
     "internal/hedgedAttempt": "test/Hedge.engine.test.ts",

@@ -7,7 +7,6 @@ import { Key } from "../Idempotency.ts"
 import type { Budget, BudgetCall, Token } from "./budget.ts"
 import * as Budgets from "./callBudgets.ts"
 import { note } from "./callEvents.ts"
-import type { Chaos } from "./chaos.ts"
 import {
   armedFor,
   attemptEnds,
@@ -19,6 +18,7 @@ import {
 } from "./currentCall.ts"
 import type { AttemptKind, Emit } from "./events.ts"
 import type { History } from "./history.ts"
+import type { Interposer } from "./interposer.ts"
 import type { Failed } from "./outcome.ts"
 import { Permits } from "./permits.ts"
 import type { CallOptions, Plan } from "./plan.ts"
@@ -145,8 +145,8 @@ export abstract class CallFrame extends Permits implements Frame {
     return this.retries?.history
   }
 
-  get chaos(): Chaos | undefined {
-    return this.parent?.chaos
+  get interposer(): Interposer | undefined {
+    return this.parent?.interposer
   }
 
   /** When the same request may be sent again although the dependency may have acted on it. */

@@ -5,25 +5,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Fiber, MutableRef } from "effect"
-import { labelOf, type Emit } from "./events.ts"
+import { labelOf } from "./events.ts"
+import type { Interposer, Target } from "./interposer.ts"
 import { nowMs } from "./time.ts"
 
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-/** The attempt that is about to begin. */
-export interface Target {
-  readonly policy: string
-  readonly key: string | undefined
-  readonly attempt: number
-  readonly emit: Emit | undefined
-}
-
-/** What the engine asks before each attempt, hedges included. */
-export interface Chaos {
-  /** The attempt with what is injected into it; `self` as it is, where that is nothing. */
-  readonly inject: (self: AnyEffect, target: Target, fiber: AnyFiber) => AnyEffect
-}
 
 export const Enabled = Context.Reference<boolean | MutableRef.MutableRef<boolean>>("effect-resilience/Chaos/Enabled", {
   defaultValue: () => true
@@ -55,7 +42,7 @@ export interface Step {
   readonly injections: ReadonlyArray<Injection>
 }
 
-export class Injector implements Chaos {
+export class Injector implements Interposer {
   readonly #steps: ReadonlyArray<Step>
   readonly #beganMs: number
 
@@ -65,7 +52,7 @@ export class Injector implements Chaos {
     this.#beganMs = beganMs
   }
 
-  inject(self: AnyEffect, target: Target, fiber: AnyFiber): AnyEffect {
+  interpose(self: AnyEffect, target: Target, fiber: AnyFiber): AnyEffect {
     if (!isEnabled(fiber)) return self
     const hits = this.#draw(target.policy, fiber)
     if (hits === undefined) return self

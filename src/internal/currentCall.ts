@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import type { Fiber } from "effect"
 import type { Budget } from "./budget.ts"
 import type { Task } from "./budgets/task.ts"
-import type { Chaos } from "./chaos.ts"
 import { orUndefined } from "./context.ts"
 import type { AttemptKind } from "./events.ts"
 import type { History } from "./history.ts"
+import type { Interposer } from "./interposer.ts"
 import type { Level } from "./priorities.ts"
 import { nowMs } from "./time.ts"
 
@@ -37,8 +37,8 @@ export interface Frame {
   readonly idempotencyKey: string | undefined
   /** How much the call matters; undefined outside of all calls. */
   readonly priority: Level | undefined
-  /** What to inject into the attempts of the calls within. Here, because a call looks for the frame around it anyway. */
-  readonly chaos: Chaos | undefined
+  /** What comes between in the attempts of the calls within. Here, because a call looks for the frame around it anyway. */
+  readonly interposer: Interposer | undefined
   /** The budget of a task that begins here: every retry below draws from it. */
   readonly task: Task | undefined
   /** Whether the call counts towards this budget, at this key. */
@@ -84,7 +84,7 @@ export interface Change {
   /** No deadline around counts here. */
   readonly unbounded?: boolean
   readonly task?: Task
-  readonly chaos?: Chaos
+  readonly interposer?: Interposer
 }
 
 /**
@@ -171,8 +171,8 @@ export class Region implements Frame {
   get priority() {
     return this.parent?.priority
   }
-  get chaos() {
-    return this.change.chaos ?? this.parent?.chaos
+  get interposer() {
+    return this.change.interposer ?? this.parent?.interposer
   }
 }
 

@@ -151,12 +151,12 @@ export class Call extends CallFrame {
     return Exit.failCause(Cause.fromReasons<unknown>([...Cause.fail(error).reasons, ...defectsOf(exit)]))
   }
 
-  /** The effect, with what chaos puts into this attempt of it. */
+  /** The effect, with what comes between in this attempt of it. */
   attemptEffect(attempt: number): Effect.Effect<unknown, unknown, unknown> {
-    const { chaos, emit, fiber, plan, self } = this
-    return chaos === undefined
+    const { emit, fiber, interposer, plan, self } = this
+    return interposer === undefined
       ? self
-      : chaos.inject(self, { policy: plan.name, key: keySaid(this), attempt, emit }, fiber)
+      : interposer.interpose(self, { policy: plan.name, key: keySaid(this), attempt, emit }, fiber)
   }
 
   // -- how it ended -----------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ export class Hedge extends Permits implements Frame, Admission.Entrant {
   get priority() {
     return this.call.priority
   }
-  get chaos() {
-    return this.call.chaos
+  get interposer() {
+    return this.call.interposer
   }
   uses(budget: Budget, key: string | undefined): boolean {
     return this.call.uses(budget, key)

@@ -6,8 +6,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type { Fiber } from "effect"
-import type { Chaos, Target } from "./chaos.ts"
 import { orUndefined } from "./context.ts"
+import type { Interposer, Target } from "./interposer.ts"
 
 export interface Source {
   readonly source: "live" | "stale" | "fallback"
@@ -78,23 +78,24 @@ export const part = <A, E, R>(
 
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 
-/** Makes each attempt of the policies within a part. The engine lets chaos at an attempt before it begins, and that is all it takes. */
-class Watch implements Chaos {
-  readonly #chaos: Chaos | undefined
+/** Makes each attempt of the policies within a part, whatever else comes between. */
+class Watch implements Interposer {
+  readonly #other: Interposer | undefined
 
-  constructor(chaos: Chaos | undefined) {
-    this.#chaos = chaos
+  constructor(other: Interposer | undefined) {
+    this.#other = other
   }
 
-  inject(self: AnyEffect, target: Target, caller: Fiber.Fiber<unknown, unknown>): AnyEffect {
-    const attempt = this.#chaos === undefined ? self : this.#chaos.inject(self, target, caller)
+  interpose(self: AnyEffect, target: Target, caller: Fiber.Fiber<unknown, unknown>): AnyEffect {
+    const attempt = this.#other === undefined ? self : this.#other.interpose(self, target, caller)
     // in the fiber of the attempt, and in its context
     return Effect.withFiber((fiber) => part(fiber, self, attempt))
   }
 }
 
-export const watched = (chaos: Chaos | undefined): Chaos => (chaos instanceof Watch ? chaos : new Watch(chaos))
+export const watched = (other: Interposer | undefined): Interposer =>
+  other instanceof Watch ? other : new Watch(other)
 
-/** `chaos` in place of the one around, which may watch: then the new one does. */
-export const inPlaceOf = (around: Chaos | undefined, chaos: Chaos): Chaos =>
-  around instanceof Watch ? new Watch(chaos) : chaos
+/** One in place of that around, which may watch: then the new one does. */
+export const inPlaceOf = (around: Interposer | undefined, other: Interposer): Interposer =>
+  around instanceof Watch ? new Watch(other) : other

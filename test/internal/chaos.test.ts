@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Data, Duration, Effect, Exit, Fiber, Random, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Injector } from "../../src/internal/chaos.ts"
-import type { Injection, Step, Target } from "../../src/internal/chaos.ts"
+import type { Injection, Step } from "../../src/internal/chaos.ts"
+import type { Target } from "../../src/internal/interposer.ts"
 import type { Event } from "../../src/internal/events.ts"
 import { holds } from "../property.ts"
 
@@ -27,7 +28,7 @@ const chaos = (...injections: ReadonlyArray<Injection>) =>
 
 /** What the engine does before an attempt. */
 const injected = (injector: Injector, to: Partial<Target> = {}) =>
-  Effect.withFiber((fiber) => Effect.succeed(injector.inject(self, { ...target, ...to }, fiber)))
+  Effect.withFiber((fiber) => Effect.succeed(injector.interpose(self, { ...target, ...to }, fiber)))
 
 /** And then it runs it. */
 const attempted = (injector: Injector, to: Partial<Target> = {}) =>
@@ -66,7 +67,7 @@ describe("Injector", () => {
       const counted = Effect.sync(() => ++ran)
       const run = (injector: Injector) =>
         Effect.withFiber((fiber) =>
-          Effect.exit(injector.inject(counted, target, fiber) as Effect.Effect<unknown, unknown>)
+          Effect.exit(injector.interpose(counted, target, fiber) as Effect.Effect<unknown, unknown>)
         )
       assert.deepStrictEqual(yield* run(chaos(fault)), Exit.fail(new Down()))
       assert.deepStrictEqual(yield* run(chaos(result)), Exit.succeed("wrong"))
