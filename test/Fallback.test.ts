@@ -481,6 +481,19 @@ describe("Fallback", () => {
             ([a, b, c]) => a + b + c
           )
           assert.deepStrictEqual(yield* sourceOf(sum), [9, "fallback", undefined])
+          // one that runs anew takes back what it said itself, and not what its neighbour has said meanwhile
+          let runs = 0
+          const slow = Effect.delay(
+            Effect.suspend((): Effect.Effect<number, Net> =>
+              runs++ === 0 ? Effect.fail(new Net()) : Effect.succeed(2)
+            ),
+            "1 second"
+          )
+          const retried = slow.pipe(Fallback.value(0), Effect.retry({ times: 1 }))
+          const both = Effect.all([retried, Effect.delay(stale, "500 millis")], { concurrency: 2 })
+          const fiber = yield* fork(sourceOf(Effect.map(both, ([a, b]) => a + b)))
+          yield* TestClock.adjust("2 seconds")
+          assert.deepStrictEqual(yield* Fiber.join(fiber), [7, "fallback", undefined])
         })
       )
 
