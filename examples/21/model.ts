@@ -14,7 +14,10 @@ const Answer = Schema.fromJsonString(
 )
 
 const Chunk = Schema.fromJsonString(
-  Schema.Struct({ choices: Schema.Tuple([Schema.Struct({ delta: Schema.Struct({ content: Schema.String }) })]) })
+  Schema.Union([
+    Schema.Struct({ choices: Schema.Tuple([Schema.Struct({ delta: Schema.Struct({ content: Schema.String }) })]) }),
+    Schema.Struct({ error: Schema.Unknown })
+  ])
 )
 
 type Method = "generateText" | "streamText"
@@ -101,7 +104,11 @@ export const chatModel = <const Provider extends string>(provider: Provider, url
             Stream.mapEffect((event) =>
               Effect.mapError(Schema.decodeEffect(Chunk)(event.data), malformed("streamText"))
             ),
-            Stream.map(({ choices: [{ delta }] }) => ({ type: "text-delta", id: "1", delta: delta.content }) as const),
+            Stream.map((chunk) =>
+              "error" in chunk
+                ? ({ type: "error", error: chunk.error } as const)
+                : ({ type: "text-delta", id: "1", delta: chunk.choices[0].delta.content } as const)
+            ),
             (deltas) => Stream.concat(Stream.make({ type: "text-start", id: "1" } as const), deltas),
             (begun) => Stream.concat(begun, Stream.make({ type: "text-end", id: "1" } as const, finish))
           )

@@ -48,7 +48,9 @@ export const breaksOff: Reply = (response) => {
   response.write('{"choices":[', () => response.destroy())
 }
 
-const event = (content: string) => `data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`
+const data = (value: object) => `data: ${JSON.stringify(value)}\n\n`
+
+const event = (content: string) => data({ choices: [{ delta: { content } }] })
 
 const writeHead = (response: ServerResponse) => response.writeHead(200, { "content-type": "text/event-stream" })
 
@@ -56,6 +58,12 @@ export const streams =
   (...parts: ReadonlyArray<string>): Reply =>
   (response) =>
     writeHead(response).end(`${parts.map(event).join("")}data: [DONE]\n\n`)
+
+/** Says these parts, and then that something went wrong: a 200 cannot be taken back. */
+export const streamsError =
+  (error: object, ...parts: ReadonlyArray<string>): Reply =>
+  (response) =>
+    writeHead(response).end(`${parts.map(event).join("")}${data({ error })}data: [DONE]\n\n`)
 
 /** Says these parts, and hangs up in the middle of the stream. */
 export const cutAfter =

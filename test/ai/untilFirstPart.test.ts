@@ -1,6 +1,6 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Data, Effect, ExecutionPlan, Exit, Queue, Stream } from "effect"
-import { AiError, LanguageModel } from "effect/ai"
+import { AiError, LanguageModel, Response } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { chatModel } from "../../examples/21/model.ts"
 import * as Ai from "../../src/ai/index.ts"
@@ -112,9 +112,13 @@ describe("untilFirstPart", () => {
 
   const ahead = [
     { type: "response-metadata" },
-    { type: "text-start" },
     { type: "reasoning-start" },
-    { type: "tool-params-start" }
+    { type: "reasoning-end" },
+    { type: "tool-params-start" },
+    { type: "tool-params-end" },
+    { type: "text-start" },
+    { type: "text-delta", delta: "" },
+    { type: "text-end" }
   ]
   const delta = { type: "text-delta", delta: "x" }
 
@@ -134,6 +138,61 @@ describe("untilFirstPart", () => {
       const { books, stream } = openings(Stream.concat(Stream.make(ahead[0]!, delta), failing))
       const { exit, got } = yield* through(consumed(stream.pipe(Ai.untilFirstPart(net))))
       assert.deepStrictEqual([errorOf(exit), got, books.opened], [new Net(), [ahead[0], delta], 1])
+    })
+  )
+
+  /** As a provider says it where the response has begun with a 200. */
+  const errorPart = (error: unknown) => Response.makePart("error", { error })
+  const overloaded = errorPart({ type: "overloaded_error", message: "Overloaded" })
+
+  it.effect("an error part ahead of an answer is a failure of the attempt, and nothing of that attempt comes out", () =>
+    Effect.gen(function* () {
+      for (const first of [
+        Stream.make<ReadonlyArray<unknown>>(overloaded),
+        Stream.make<ReadonlyArray<unknown>>(ahead[0], overloaded, delta),
+        Stream.concat(Stream.make<ReadonlyArray<unknown>>(...ahead), Stream.make(overloaded))
+      ]) {
+        const { books, stream } = openings<unknown>(first, first, Stream.make<ReadonlyArray<unknown>>(...ahead, delta))
+        const { exit, got } = yield* through(consumed(stream.pipe(Ai.untilFirstPart(policy))))
+        assert.deepStrictEqual([exit, got], [Exit.void, [...ahead, delta]])
+        assert.deepStrictEqual(books, { opened: 3, open: 0, most: 1 })
+      }
+    })
+  )
+
+  it.effect("one that passes exhausts the retries, one that does not comes out as the AiError that it is", () =>
+    Effect.gen(function* () {
+      const transient = openings<unknown>(Stream.make(overloaded))
+      const given = errorOf((yield* through(consumed(Ai.untilFirstPart(transient.stream, policy)))).exit)
+      assert.instanceOf(given, Policy.RetryExhausted)
+      assert.isTrue(AiError.isAiError(given.lastError) && given.lastError.reason._tag === "InternalProviderError")
+      assert.isTrue(Ai.failsOver(given))
+      assert.deepStrictEqual(transient.books, { opened: 3, open: 0, most: 1 })
+      const final = openings<unknown>(Stream.make(errorPart({ type: "invalid_request_error", message: "no" })))
+      const { exit, got } = yield* through(consumed(Ai.untilFirstPart(final.stream, policy)))
+      assert.deepStrictEqual([reasonOf(exit), got, final.books.opened], ["InvalidRequestError", [], 1])
+    })
+  )
+
+  it.effect("after the first part, an error part is a part", () =>
+    Effect.gen(function* () {
+      for (const said of [
+        Stream.make<ReadonlyArray<unknown>>(delta, overloaded),
+        Stream.make<ReadonlyArray<unknown>>(delta).pipe(Stream.concat(Stream.make(overloaded)))
+      ]) {
+        const { books, stream } = openings<unknown>(said)
+        const { exit, got } = yield* through(consumed(stream.pipe(Ai.untilFirstPart(policy))))
+        assert.deepStrictEqual([exit, got, books.opened], [Exit.void, [delta, overloaded], 1])
+      }
+    })
+  )
+
+  it.effect("what only looks like an error part is a part", () =>
+    Effect.gen(function* () {
+      for (const part of [{ type: "error", error: "mine" }, undefined, null, "error"]) {
+        const { stream } = openings<unknown>(Stream.make(part))
+        assert.deepStrictEqual((yield* through(consumed(stream.pipe(Ai.untilFirstPart(policy))))).got, [part])
+      }
     })
   )
 
@@ -207,6 +266,12 @@ describe("untilFirstPart", () => {
       AiError.AiError | Policy.RetryExhausted<AiError.AiError | Policy.AttemptTimeout>
     >()
     expectTypeOf<Stream.Services<typeof stream>>().toEqualTypeOf<LanguageModel.LanguageModel>()
+    // an AiError can come of error parts alone
+    const bare = Policy.make({ name: "bare", faults: Ai.faults })
+    const parts = Stream.make(errorPart("x"), { type: "text-delta" as const }).pipe(Ai.untilFirstPart(bare))
+    expectTypeOf<Stream.Error<typeof parts>>().toEqualTypeOf<AiError.AiError>()
+    const other = Stream.make({ type: "text-delta" as const }).pipe(Ai.untilFirstPart(bare))
+    expectTypeOf<Stream.Error<typeof other>>().toBeNever()
     class Slots extends Bulkhead.Service<Slots>()("types/Slots", { maxConcurrent: 1, keys: { max: 1 } }) {}
     const keyed = Policy.make({ name: "keyed", guards: [Slots] })
     const limited = Ai.untilFirstPart(Stream.make(1), keyed, { key: "a" })
@@ -267,6 +332,24 @@ describe("over sockets", () => {
     Effect.gen(function* () {
       const { exit, got, requests } = yield* streamed([Provider.cutAfter()], [good])
       assert.deepStrictEqual([exit, got, requests], [Exit.void, ["good", " day"], [3, 1]])
+    })
+  )
+
+  const busy = Provider.streamsError({ type: "overloaded_error", message: "Overloaded" })
+
+  it.effect("an overload within a 200 is asked for again, and then of the next provider", () =>
+    Effect.gen(function* () {
+      const { exit, got, requests } = yield* streamed([busy, busy, good], [good])
+      assert.deepStrictEqual([exit, got, requests], [Exit.void, ["good", " day"], [3, 0]])
+      const passed = yield* streamed([busy], [good])
+      assert.deepStrictEqual([passed.exit, passed.got, passed.requests], [Exit.void, ["good", " day"], [3, 1]])
+    })
+  )
+
+  it.effect("in the middle of an answer it is not", () =>
+    Effect.gen(function* () {
+      const { exit, got, requests } = yield* streamed([Provider.streamsError({ type: "api_error" }, "good")], [good])
+      assert.deepStrictEqual([exit, got, requests], [Exit.void, ["good"], [1, 0]])
     })
   )
 
