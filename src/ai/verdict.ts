@@ -63,7 +63,7 @@ const rateLimited = (reason: RateLimitError, nowMillis: number): Fault.Verdict =
  * OpenAI answers 429 also where no money is left. Effect's own provider package tells the two apart; `reasonFromHttpStatus` does not,
  * nor do the clients that are built on it.
  */
-export const isQuotaSpent = (reason: RateLimitError): boolean =>
+const isQuotaSpent = (reason: RateLimitError): boolean =>
   /"(?:code|type)"\s*:\s*"insufficient_quota"/.test(reason.http?.body ?? "") ||
   Object.values(reason.metadata).some(
     (metadata) =>

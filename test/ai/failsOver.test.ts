@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Duration, Effect, ExecutionPlan, Exit } from "effect"
 import { AiError, Model } from "effect/ai"
+import { HttpClientError, HttpClientRequest } from "effect/http"
 import { chatModel } from "../../examples/21/model.ts"
 import * as Ai from "../../src/ai/index.ts"
 import * as CircuitBreaker from "../../src/CircuitBreaker.ts"
@@ -30,8 +31,44 @@ describe("failsOver", () => {
     )
     const spent = { response: { status: 429, headers: {} }, body: '{"error":{"code":"insufficient_quota"}}' }
     assert.isTrue(Ai.failsOver(aiError(new AiError.RateLimitError({ http: spent }))))
-    const final = { response: { status: 429, headers: { "x-should-retry": "false" } } }
-    assert.isFalse(Ai.failsOver(aiError(new AiError.RateLimitError({ http: final }))))
+  })
+
+  it("that a provider asks not to be asked again says nothing of another one", () => {
+    const final = (status: number) => ({
+      http: { response: { status, headers: { "x-should-retry": "false", "retry-after": "3600" } } }
+    })
+    for (const reason of [
+      new AiError.RateLimitError(final(429)),
+      new AiError.InternalProviderError({ description: "overloaded", ...final(503) }),
+      new AiError.InternalProviderError({ description: "not here", ...final(501) }),
+      new AiError.UnknownError(final(408)),
+      new AiError.UnknownError(final(429))
+    ]) {
+      assert.strictEqual(Ai.faults.classify(aiError(reason))?.kind, "permanent")
+      assert.isTrue(Ai.failsOver(aiError(reason)))
+    }
+    assert.isFalse(Ai.failsOver(aiError(new AiError.UnknownError(final(404)))))
+  })
+
+  it("of a NetworkError: whatever has happened on the way to the provider, but not what the request is to blame for", () => {
+    const network = (reason: AiError.NetworkError["reason"], code: string) => {
+      const request = HttpClientRequest.post("http://a")
+      const cause = new HttpClientError.TransportError({ request, cause: Object.assign(new Error(code), { code }) })
+      return aiError(
+        new AiError.NetworkError({
+          reason,
+          method: "POST",
+          url: "http://a",
+          cause: new HttpClientError.HttpClientError({ reason: cause })
+        })
+      )
+    }
+    for (const code of ["ECONNREFUSED", "ECONNRESET", "CERT_HAS_EXPIRED"]) {
+      assert.isTrue(Ai.failsOver(network("TransportError", code)), code)
+    }
+    assert.isFalse(Ai.failsOver(network("TransportError", "ERR_INVALID_CHAR")))
+    assert.isFalse(Ai.failsOver(network("EncodeError", "")))
+    assert.isFalse(Ai.failsOver(network("InvalidUrlError", "")))
   })
 
   const exhausted = (reason: Policy.Reason) =>
@@ -168,6 +205,17 @@ describe("over sockets, in an ExecutionPlan", () => {
         [1, 1, 1, 0]
       )
       assert.deepStrictEqual(circuits, ["open", "closed", "closed"])
+    })
+  )
+
+  it.effect("a provider that asks not to be asked again is asked once, and the next one is", () =>
+    Effect.gen(function* () {
+      const done = { "x-should-retry": "false", "retry-after": "3600" }
+      const { requests, results } = yield* calls(
+        ["ada"],
+        [[Provider.throttles(done)], [Provider.refuses(503, {}, done)], [Provider.says("ho")]]
+      )
+      assert.deepStrictEqual([results, requests], [["c: ho"], [[1, 1, 1]]])
     })
   )
 
