@@ -1,7 +1,8 @@
 // The verdict on an `AiError`, by its reason and by the response that came with it. Pure.
 import type { AiError, AiErrorReason, HttpContext, NetworkError, RateLimitError } from "effect/ai/AiError"
 import * as Headers from "effect/http/Headers"
-import { isHttpClientError } from "effect/http/HttpClientError"
+import { HttpClientError, isHttpClientError, TransportError } from "effect/http/HttpClientError"
+import { empty } from "effect/http/HttpClientRequest"
 import * as Option from "effect/Option"
 import * as Fault from "../Fault.ts"
 import { errorVerdict } from "../http/classify.ts"
@@ -52,8 +53,10 @@ const verdictOfReason = (reason: AiErrorReason, nowMillis: number): Fault.Verdic
 
 const rateLimited = (reason: RateLimitError, nowMillis: number): Fault.Verdict => {
   const answer = answerOf(reason.http)
+  if (isQuotaSpent(reason)) return Fault.permanent()
+  // whether it is retried changes nothing about what a limit says of the provider
   const isFinal = answer !== undefined && Option.contains(shouldRetry(answer.headers), false)
-  if (isFinal || isQuotaSpent(reason)) return Fault.permanent()
+  if (isFinal) return Fault.permanent({ unprocessed: true, health: "ignored" })
   const hint = answer && Option.getOrUndefined(retryAfter(answer.headers, nowMillis))
   // limits are checked before anything is done
   return Fault.throttled({ unprocessed: true, retryAfter: reason.retryAfter ?? hint })
@@ -76,7 +79,11 @@ const hasProperty = (value: unknown, property: string, expected: string): boolea
 
 const network = ({ cause, reason }: NetworkError, nowMillis: number): Fault.Verdict => {
   if (reason !== "TransportError") return client
-  return isHttpClientError(cause) ? errorVerdict(cause, nowMillis) : Fault.transient()
+  // a provider's package may be built on the vendor's client, which knows nothing of Effect's: the cause is a transport's all the same
+  const error = isHttpClientError(cause)
+    ? cause
+    : new HttpClientError({ reason: new TransportError({ request: empty, cause }) })
+  return errorVerdict(error, nowMillis)
 }
 
 const responseVerdictOf = (http: typeof HttpContext.Type | undefined, nowMillis: number) => {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Redacted } from "effect"
 import { AiError } from "effect/ai"
-import { HttpClientError, HttpClientRequest } from "effect/http"
+import { HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as Ai from "../../src/ai/index.ts"
 import { verdictOf } from "../../src/ai/verdict.ts"
@@ -87,7 +87,11 @@ describe("verdictOf", () => {
     })
 
     it("the provider's own word counts", () => {
-      assert.deepStrictEqual(rateLimit(http(429, { "x-should-retry": "false" })), permanent)
+      assert.deepStrictEqual(rateLimit(http(429, { "x-should-retry": "false", "retry-after": "3" })), {
+        ...permanent,
+        unprocessed: true,
+        health: "ignored"
+      })
       assert.deepStrictEqual(rateLimit(http(429, { "x-should-retry": "true" })), throttled)
     })
   })
@@ -107,6 +111,23 @@ describe("verdictOf", () => {
     // an error event in a stream that had begun well
     assert.deepStrictEqual(internal(200), transient)
     assert.deepStrictEqual(verdictOn(new AiError.InternalProviderError({ description: "x", http: {} })), transient)
+  })
+
+  it("a hint counts whatever the reason, where there is a response to give it", () => {
+    const headers = { "retry-after-ms": "2500", "retry-after": "3" }
+    const hint = { retryAfter: Duration.millis(2500) }
+    for (const status of [500, 529]) {
+      const reason = new AiError.InternalProviderError({ description: "x", ...http(status, headers) })
+      assert.deepStrictEqual(verdictOn(reason), { ...transient, ...hint })
+    }
+    assert.deepStrictEqual(verdictOn(new AiError.UnknownError(http(408, headers))), { ...transient, ...hint })
+    const request = HttpClientRequest.post("http://a")
+    const response = HttpClientResponse.fromWeb(request, new Response(null, { status: 503, headers }))
+    const cause = new HttpClientError.HttpClientError({
+      reason: new HttpClientError.StatusCodeError({ request, response })
+    })
+    const network = new AiError.NetworkError({ reason: "TransportError", method: "POST", url: "http://a", cause })
+    assert.deepStrictEqual(verdictOn(network), { kind: "throttled", ...hint })
   })
 
   it("an unknown error is what its response says, else it is not recognised", () => {
@@ -131,6 +152,15 @@ describe("verdictOf", () => {
       health: "failed"
     })
     assert.deepStrictEqual(network("TransportError", new Error("ECONNREFUSED")), transient)
+    assert.deepStrictEqual(network("TransportError"), transient)
+    // of a vendor's own client, which wraps what fetch has thrown
+    const wrapped = (code: string) =>
+      new Error("Connection error.", {
+        cause: Object.assign(new TypeError("fetch failed"), { cause: Object.assign(new Error(code), { code }) })
+      })
+    assert.deepStrictEqual(network("TransportError", wrapped("ECONNREFUSED")), { ...transient, unprocessed: true })
+    assert.deepStrictEqual(network("TransportError", wrapped("UND_ERR_SOCKET")), transient)
+    assert.deepStrictEqual(network("TransportError", wrapped("CERT_HAS_EXPIRED")), { ...permanent, health: "failed" })
     assert.deepStrictEqual(network("EncodeError"), client)
     assert.deepStrictEqual(network("InvalidUrlError"), client)
   })
