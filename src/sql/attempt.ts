@@ -8,6 +8,7 @@ import { isSqlError, SqlError } from "effect/sql/SqlError"
 import { verdictSymbol } from "../internal/marker.ts"
 import { stackless } from "../internal/stackless.ts"
 import { CommitUnknown } from "./commitUnknown.ts"
+import { isOver } from "./driver.ts"
 import { verdictOf } from "./faults.ts"
 import { meaningOf, severityOf } from "./sqlState.ts"
 
@@ -48,7 +49,7 @@ export const causeOf = <E>(
 
 /** Of a SAVEPOINT or a ROLLBACK, which Effect's client makes a defect, that the connection is gone. */
 const isLost = (reason: Cause.Reason<unknown>): boolean =>
-  Cause.isDieReason(reason) && isSqlError(reason.defect) && isOver(reason.defect)
+  Cause.isDieReason(reason) && isSqlError(reason.defect) && endsSession(reason.defect)
 
 const asFailure = <E>(cause: Cause.Cause<E | SqlError>): Cause.Cause<E | SqlError> =>
   Cause.fromReasons(
@@ -58,9 +59,9 @@ const asFailure = <E>(cause: Cause.Cause<E | SqlError>): Cause.Cause<E | SqlErro
   )
 
 /** The session is over, and with it what was not committed. */
-const isOver = ({ reason }: SqlError): boolean => {
+const endsSession = ({ reason }: SqlError): boolean => {
   const severity = severityOf(reason)
-  return reason._tag === "ConnectionError" || severity === "FATAL" || severity === "PANIC"
+  return reason._tag === "ConnectionError" || severity === "FATAL" || severity === "PANIC" || isOver(reason)
 }
 
 /**

@@ -3,7 +3,8 @@ import { isSqlError } from "effect/sql/SqlError"
 import type { SqlError, SqlErrorReason } from "effect/sql/SqlError"
 import * as Fault from "../Fault.ts"
 import { verdictOf as ownVerdictOf } from "../internal/marker.ts"
-import { meaningOf, sqlStateOf } from "./sqlState.ts"
+import { meaningOfConnection, meaningOfServer } from "./driver.ts"
+import { meaningOf } from "./sqlState.ts"
 import type { Meaning } from "./sqlState.ts"
 
 const verdicts: { readonly [M in Meaning]: Fault.Verdict } = {
@@ -31,10 +32,10 @@ const meaningOfReason = (reason: SqlErrorReason): Meaning | undefined => {
     case "LockTimeoutError":
       return "contention"
     case "ConnectionError":
-      return hadNoSession(reason) ? "not begun" : (meaningOf(reason) ?? "lost")
+      return meaningOfCause(reason) ?? "lost"
     case "StatementTimeoutError":
       // a timeout of the client proves nothing; one of the server has undone the statement
-      return meaningOf(reason) ?? "lost"
+      return meaningOfServer(reason) ?? meaningOf(reason) ?? "lost"
     case "AuthenticationError":
     case "AuthorizationError":
     case "SqlSyntaxError":
@@ -42,32 +43,34 @@ const meaningOfReason = (reason: SqlErrorReason): Meaning | undefined => {
     case "ConstraintError":
       return "final"
     case "UnknownError":
-      return meaningOf(reason) ?? (hadNoSession(reason) ? "not begun" : undefined)
+      return meaningOfCause(reason)
   }
 }
 
-/** Failed while the client was getting a connection. */
-const hadNoSession = (reason: SqlErrorReason): boolean =>
-  // what Effect's clients call it
-  reason.operation === "connect" ||
-  reason.operation === "acquireConnection" ||
-  unreachable.has(sqlStateOf(reason) as string)
+const meaningOfCause = (reason: SqlErrorReason): Meaning | undefined => {
+  const said = meaningOfServer(reason) ?? meaningOf(reason)
+  // where there was no session yet, nothing is lost with it
+  if (isConnecting(reason)) return said === undefined || said === "lost" ? "not begun" : said
+  return said ?? meaningOfConnection(reason)
+}
 
-/** Of the operating system: nobody listens there, or there is no such name. */
-const unreachable: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"])
+/** Failed while the client was getting a connection: what Effect's clients call it. */
+const isConnecting = ({ operation }: SqlErrorReason): boolean =>
+  operation === "connect" || operation === "acquireConnection"
 
 const isKnown = (error: unknown): error is SqlError => isSqlError(error) && verdictOf(error) !== undefined
 
 /**
- * The verdict on a `SqlError`, by its reason and, where that says too little, by the SQLSTATE that came with it:
+ * The verdict on a `SqlError`, by its reason and, where that says too little, by what came with it: the SQLSTATE, the names of MySQL's and
+ * SQLite's errors, the numbers of SQL Server's, the codes of drivers (mysql2, tedious, libSQL) and of the operating system:
  *
  * | what happened | verdict |
  * |---|---|
  * | deadlock, serialization failure, lock not available in time | transient, unprocessed, and the database is healthy |
- * | statement timeout of the server, out of resources (class 53) | transient, unprocessed |
- * | no connection: refused, no such host, server starting up | transient, unprocessed |
- * | too many connections (53300) | throttled, unprocessed |
- * | connection lost, session ended, server shut down or crashed | transient: the statement may have been executed |
+ * | statement timeout of the server, out of resources (class 53, `SQLITE_FULL`) | transient, unprocessed |
+ * | no connection: refused, no such host, server starting up, timeout while connecting | transient, unprocessed |
+ * | too many connections (53300, `ER_CON_COUNT_ERROR`), a busy service (40501 of Azure) | throttled, unprocessed |
+ * | connection lost (`ECONNRESET`, `EPIPE`, `ETIMEDOUT`, `PROTOCOL_CONNECTION_LOST`, `ESOCKET`), session ended, server shut down or crashed, timeout of the client | transient: the statement may have been executed |
  * | constraint, syntax, permission, password, bad data | permanent |
  * | {@link CommitUnknown} | transient: the transaction may have been applied |
  * | anything else | not recognised |

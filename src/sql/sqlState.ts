@@ -20,7 +20,7 @@ export const meaningOf = (reason: SqlErrorReason): Meaning | undefined => {
 }
 
 /** `sqlState` in clients of MySQL, `code` in those of PostgreSQL, where it may be one of the operating system as well. */
-export const sqlStateOf = ({ cause }: SqlErrorReason): string | undefined =>
+const sqlStateOf = ({ cause }: SqlErrorReason): string | undefined =>
   stringIn(cause, "sqlState") ?? stringIn(cause, "code")
 
 /** "ERROR", or "FATAL" and "PANIC", which end the session. PostgreSQL says it, as a word of its locale first. */
@@ -50,7 +50,8 @@ const states: ReadonlyMap<string, Meaning | undefined> = new Map<string, Meaning
   ["57P03", "not begun"], // the server starts up, shuts down or recovers
   ["57P05", "not begun"], // the session was idle for too long
   ["58000", "lost"], // an error of the operating system
-  ["58030", "lost"] // an error of the disk
+  ["58030", "lost"], // an error of the disk
+  ["70100", "undone"] // MySQL: interrupted, by a timeout or by KILL
 ])
 
 const classes: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([

@@ -108,7 +108,11 @@ describe("the body", () => {
       for (const failure of [
         connectionClosed,
         terminated,
-        sqlError("UnknownError", { code: "57P02", severity: "PANIC" })
+        sqlError("UnknownError", { code: "57P02", severity: "PANIC" }),
+        // mysql2 and Effect's client for it have no other words for that
+        sqlError("UnknownError", { code: "PROTOCOL_CONNECTION_LOST", fatal: true }),
+        sqlError("UnknownError", { code: "ECONNRESET" }),
+        sqlError("UnknownError", { fatal: true })
       ]) {
         const { exit, log } = yield* run(failing({ UPDATE: failure, ROLLBACK: failure }))
         const error = onlyError(exit) as SqlError.SqlError

@@ -14,6 +14,17 @@ const undone = { kind: "transient", unprocessed: true }
 const lost = { kind: "transient" }
 const final = { kind: "permanent" }
 
+const crowded = { kind: "throttled", unprocessed: true }
+
+const connect = { operation: "connect" }
+
+/** As mysql2 makes it: without a SQLSTATE where the server has sent none. */
+const mysql = (reason: SqlError.SqlErrorReason["_tag"], code: string, sqlState: string, props?: typeof connect) =>
+  sqlError(reason, { code, sqlState }, props)
+
+/** As undici's fetch throws it. */
+const fetchFailed = (code: string) => ({ name: "TypeError", cause: Object.assign(new Error(code), { code }) })
+
 /** The verdict, without what it does not say. */
 const verdictOn = (error: unknown) => {
   const verdict = Sql.faults.classify(error)
@@ -64,7 +75,51 @@ describe("Sql.faults", () => {
     ["an exception of a function", sqlError("UnknownError", error("P0001")), final],
     ["an internal error", sqlError("UnknownError", error("XX000")), undefined],
     ["a standby that cannot write", sqlError("UnknownError", error("25006")), undefined],
-    ["a row that cannot be decoded", sqlError("UnknownError"), undefined]
+    ["a row that cannot be decoded", sqlError("UnknownError"), undefined],
+    ["a server that shuts down while connecting", sqlError("UnknownError", error("57P01", "FATAL"), connect), undone],
+    // of Effect's clients, some have no ConnectionError for what the operating system or the driver says
+    ["a reset that the client does not know", sqlError("UnknownError", { code: "ECONNRESET" }), lost],
+    ["a broken pipe that the client does not know", sqlError("UnknownError", { code: "EPIPE" }), lost],
+    ["a timeout that the client does not know", sqlError("UnknownError", { code: "ETIMEDOUT" }), lost],
+    ["a lost connection of mysql2", sqlError("UnknownError", { code: "PROTOCOL_CONNECTION_LOST", fatal: true }), lost],
+    ["a statement on a connection of mysql2 that is closed", sqlError("UnknownError", { fatal: true }), lost],
+    ["a connect timeout of mysql2", sqlError("UnknownError", { code: "ETIMEDOUT", syscall: "connect" }), undone],
+    [
+      "too many connections, of MySQL, at the handshake",
+      mysql("ConnectionError", "ER_CON_COUNT_ERROR", "", connect),
+      crowded
+    ],
+    ["too many connections of a user", mysql("ConnectionError", "ER_TOO_MANY_USER_CONNECTIONS", "42000"), crowded],
+    ["a host that is not allowed", mysql("ConnectionError", "ER_HOST_NOT_PRIVILEGED", "HY000", connect), final],
+    ["a lock that MySQL does not wait for", mysql("UnknownError", "ER_LOCK_NOWAIT", "HY000"), contention],
+    ["a statement timeout of MySQL", mysql("StatementTimeoutError", "ER_QUERY_TIMEOUT", "HY000"), undone],
+    ["a statement that was killed", mysql("UnknownError", "ER_QUERY_INTERRUPTED", "70100"), undone],
+    ["a server of MySQL that shuts down", mysql("UnknownError", "ER_SERVER_SHUTDOWN", "08S01"), lost],
+    ["a server of MySQL that cannot write", mysql("UnknownError", "ER_OPTION_PREVENTS_STATEMENT", "HY000"), undefined],
+    [
+      "a busy SQLite that the client does not know",
+      sqlError("UnknownError", { code: "SQLITE_BUSY_SNAPSHOT" }),
+      contention
+    ],
+    ["a full disk of SQLite", sqlError("UnknownError", { code: "SQLITE_FULL" }), undone],
+    ["a full disk of node:sqlite", sqlError("UnknownError", { code: "ERR_SQLITE_ERROR", errcode: 13 }), undone],
+    ["a file that cannot be opened", sqlError("ConnectionError", { code: "SQLITE_CANTOPEN" }), undone],
+    ["an error of SQLite", sqlError("UnknownError", { code: "SQLITE_ERROR" }), undefined],
+    ["a fetch of libSQL that is refused", sqlError("UnknownError", fetchFailed("ECONNREFUSED")), undone],
+    ["a fetch of libSQL that is cut", sqlError("UnknownError", fetchFailed("UND_ERR_SOCKET")), lost],
+    ["a deadlock of SQL Server", sqlError("DeadlockError", { code: "EREQUEST", number: 1205 }), contention],
+    [
+      "a deadlock that the client does not know",
+      sqlError("UnknownError", { code: "EREQUEST", number: 1205 }),
+      contention
+    ],
+    ["a busy Azure", sqlError("UnknownError", { code: "EREQUEST", number: 40501 }), crowded],
+    ["a lost connection of tedious", sqlError("UnknownError", { code: "ESOCKET" }), lost],
+    ["a refused connection of tedious", sqlError("ConnectionError", { code: "ESOCKET" }, connect), undone],
+    ["a connect timeout of tedious", sqlError("ConnectionError", { code: "ETIMEOUT" }, connect), undone],
+    ["a request timeout of tedious", sqlError("UnknownError", { code: "ETIMEOUT" }), lost],
+    ["a failed login of tedious", sqlError("ConnectionError", { code: "ELOGIN" }, connect), final],
+    ["another error of SQL Server", sqlError("UnknownError", { code: "EREQUEST", number: 50_000 }), undefined]
   ]
   for (const [what, error, verdict] of table) {
     it(`${what}: ${verdict === undefined ? "not recognised" : Object.values(verdict).join(", ")}`, () => {
