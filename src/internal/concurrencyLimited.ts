@@ -50,12 +50,10 @@ export class ConcurrencyLimited extends Data.TaggedError("ConcurrencyLimited")<{
   }
 }
 
-const full = "as many calls are in flight as the dependency seems to be able to serve at once"
-
 const because = {
-  limit: full,
+  limit: "as many calls are in flight as the dependency seems to be able to serve at once",
   priority: "the slots that are left are kept for calls of a higher priority, of which some were refused lately",
-  queue: `${full}, and no more may wait`,
+  queue: "as many calls are in flight as the dependency seems to be able to serve at once, and no more may wait",
   displaced:
     "it waited for a slot, and had to make room for a call of a higher priority, because no more calls may wait",
   wait: "it has waited for a slot as long as queue.maxWait allows"

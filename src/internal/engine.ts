@@ -46,7 +46,7 @@ export const run = <A, E, R>(
   plan: Plan,
   options: CallOptions | undefined,
   self: Effect.Effect<A, E, R>
-): Effect.Effect<A, unknown, R> => new Run(plan, options, self) as never
+): Effect.Effect<A, unknown, R> => new RunEffect(plan, options, self) as never
 
 /** The call that is still to be made: each run of it is a call of its own. */
 class Run {
@@ -61,8 +61,8 @@ class Run {
   }
 }
 
-evaluated(Run, function (fiber) {
-  const call = new Call(this.plan, this.options, this.self, fiber)
+const RunEffect = evaluated(Run, function (fiber) {
+  const call = new CallEffect(this.plan, this.options, this.self, fiber)
   return call.refused() ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
 })
 
@@ -335,6 +335,6 @@ export class Call extends CallFrame {
   }
 }
 
-evaluated(Call, function () {
+const CallEffect = evaluated(Call, function () {
   return this.begin()
 })

@@ -137,6 +137,7 @@ export class Hedge extends Permits implements Frame, Admission.Entrant {
   }
 }
 
-evaluated(Hedge, function () {
+/** The same class: its instances are effects. */
+export const HedgeEffect = evaluated(Hedge, function () {
   return Admission.admit(this, 0)
 })

@@ -19,7 +19,7 @@ import { isDraining } from "./draining.ts"
 import type { Cut, Ended } from "./callFrame.ts"
 import type { Call } from "./engine.ts"
 import type { Hedging } from "./hedge.ts"
-import { Hedge } from "./hedgedAttempt.ts"
+import { Hedge, HedgeEffect } from "./hedgedAttempt.ts"
 import * as Outcomes from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { reportDefect } from "./reportDefect.ts"
@@ -128,7 +128,7 @@ class Round {
     if (this.result !== undefined || isDraining(call.fiber)) return
     this.hedges++
     call.now = call.readNow()
-    const hedge = new Hedge(call)
+    const hedge = new HedgeEffect(call)
     try {
       this.enter(hedge)
     } catch (defect) {

@@ -19,7 +19,7 @@ const bucketOf = (ms: number): number =>
 /** Its upper bound. */
 const valueOf = (bucket: number): number => shortestMs * 2 ** (bucket / bucketsPerOctave)
 
-const buckets = bucketOf(longestMs) + 1
+const lastBucket = bucketOf(longestMs)
 
 /**
  * The window is forgotten half by half: at any time it covers at least half of `windowMs`, and never more than all of it. A clock
@@ -28,10 +28,10 @@ const buckets = bucketOf(longestMs) + 1
 export class Quantile {
   readonly #windowMs: number
   /** Of the window: the half in progress, and the one before. */
-  readonly #all = new Uint32Array(buckets)
+  readonly #all = new Uint32Array(lastBucket + 1)
   #total = 0
   /** Of the half in progress. */
-  readonly #young = new Uint32Array(buckets)
+  readonly #young = new Uint32Array(lastBucket + 1)
   #youngTotal = 0
   /** Its number, counted from time 0. */
   #half = Number.NEGATIVE_INFINITY

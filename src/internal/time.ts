@@ -11,10 +11,11 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 export const liveClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 // A bigint of 64 bits in two halves: to read them is quicker than to ask `Number` for it
-const wide = new BigInt64Array(1)
-const halves = new Uint32Array(wide.buffer)
-wide[0] = 1n
-const low = halves[0] === 1 ? 0 : 1
+const memory = new ArrayBuffer(8)
+const wide = new BigInt64Array(memory)
+const halves = new Uint32Array(memory)
+const isLittleEndian = (): boolean => new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+const low = isLittleEndian() ? 0 : 1
 
 /**
  * Monotonic milliseconds of the Clock in force. Only differences mean anything.
