@@ -458,7 +458,7 @@ export interface LayerOptions<Keyed extends boolean = boolean> extends Tuning {
  * @category constants
  */
 export const defaults = {
-  algorithm: gradient2(),
+  algorithm: /*#__PURE__*/ gradient2(),
   queue: { maxQueue: 0, maxWait: "1 second", order: "fifo", standing: "100 millis" },
   count: { failed: "dropped", throttled: "dropped", defect: "ignored" },
   keys: keysDefaults

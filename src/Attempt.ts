@@ -31,7 +31,7 @@ const outside: Attempt = { policy: undefined, number: 1, kind: "first", lastErro
  * @since 0.1.0
  * @category accessors
  */
-export const current: Effect.Effect<Attempt> = Effect.withFiber((fiber) => {
+export const current: Effect.Effect<Attempt> = /*#__PURE__*/ Effect.withFiber((fiber) => {
   const frame = currentFrame(fiber)
   return Effect.succeed(
     frame === undefined

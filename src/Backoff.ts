@@ -53,7 +53,7 @@ import { duration, finite, integer, invalid, ratio } from "./internal/validate.t
  * @since 0.1.0
  * @category constants
  */
-export const maxDelay: Duration.Duration = Duration.millis(formula.maxDelayMs)
+export const maxDelay: Duration.Duration = /*#__PURE__*/ Duration.millis(formula.maxDelayMs)
 
 /**
  * The same delay before every retry, for ever.

@@ -325,7 +325,7 @@ export const layer = (config: Config): Layer.Layer<never> => {
 export const provide: {
   (config: Config): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, config: Config): Effect.Effect<A, E, R>
-} = dataFirstOrLast((config: Config) => {
+} = /*#__PURE__*/ dataFirstOrLast((config: Config) => {
   const steps = stepsOf(config)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiber((fiber) => {

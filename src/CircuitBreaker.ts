@@ -318,7 +318,7 @@ export interface LayerOptions<Keyed extends boolean = boolean> extends Tuning {
  * @category constants
  */
 export const defaults = {
-  openFor: Backoff.exponential({ base: "5 seconds", factor: 2, cap: "1 minute" }).pipe(
+  openFor: /*#__PURE__*/ Backoff.exponential({ base: "5 seconds", factor: 2, cap: "1 minute" }).pipe(
     Backoff.equalJitter
   ) as Schedule.Schedule<unknown, unknown>,
   halfOpen: { probes: 3, successRatio: 0.5, maxDuration: "1 minute" },

@@ -64,7 +64,7 @@ export const within: {
     d: Duration.Input,
     options?: Options
   ): Effect.Effect<A, E | DeadlineExceeded, R>
-} = dataFirstOrLast((d: Duration.Input, options?: Options) => {
+} = /*#__PURE__*/ dataFirstOrLast((d: Duration.Input, options?: Options) => {
   const ms = duration("Deadline.within: d", d, "positive")
   const owner = options?.name === undefined ? undefined : nonEmpty("Deadline.within: name", options.name)
   return (self) => limited(self, owner, () => ms)
@@ -87,7 +87,7 @@ export const at: {
     epochMillis: number,
     options?: Options
   ): Effect.Effect<A, E | DeadlineExceeded, R>
-} = dataFirstOrLast((epochMillis: number, options?: Options) => {
+} = /*#__PURE__*/ dataFirstOrLast((epochMillis: number, options?: Options) => {
   if (!Number.isFinite(epochMillis)) {
     invalid("Deadline.at: epochMillis", epochMillis, "a finite number of milliseconds since the epoch")
   }
@@ -136,7 +136,7 @@ const limited = <A, E, R>(
  * @since 0.1.0
  * @category accessors
  */
-export const current: Effect.Effect<Option.Option<Current>> = Effect.withFiber((fiber) => {
+export const current: Effect.Effect<Option.Option<Current>> = /*#__PURE__*/ Effect.withFiber((fiber) => {
   const deadline = currentFrame(fiber)?.deadline
   if (deadline === undefined) return Effect.succeedNone
   const clock = fiber.getRef(Clock.Clock)
@@ -150,7 +150,7 @@ export const current: Effect.Effect<Option.Option<Current>> = Effect.withFiber((
  * @since 0.1.0
  * @category accessors
  */
-export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect.withFiber((fiber) => {
+export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = /*#__PURE__*/ Effect.withFiber((fiber) => {
   const deadline = currentFrame(fiber)?.deadline
   return deadline === undefined
     ? Effect.succeedNone
@@ -170,7 +170,7 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
 export const reserve: {
   (d: Duration.Input): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DeadlineExceeded, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, d: Duration.Input): Effect.Effect<A, E | DeadlineExceeded, R>
-} = dataFirstOrLast((d: Duration.Input) => {
+} = /*#__PURE__*/ dataFirstOrLast((d: Duration.Input) => {
   const ms = duration("Deadline.reserve: d", d)
   const kept = { reserved: Duration.millis(ms) }
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | DeadlineExceeded, R> =>

@@ -135,7 +135,7 @@ export const value: {
     value: A2,
     options?: Options<On>
   ): <A, E, R>(self: Effect.Effect<A, E, R> & Known<E, On>) => Effect.Effect<A | A2, Unhandled<E, On>, R>
-} = dataFirstOrLast(
+} = /*#__PURE__*/ dataFirstOrLast(
   (value: unknown, options?: Options<Tags | undefined>) => answerWith(() => Effect.succeed(value), options),
   // With one argument, an effect is a value like any other
   (args) => args.length > 1 && Effect.isEffect(args[0])
@@ -174,7 +174,7 @@ export const orElse: {
     f: (error: NoInfer<Handled<E, On>>) => Effect.Effect<A2, E2, R2>,
     options?: Options<On>
   ): Effect.Effect<A | A2, E2 | Unhandled<E, On>, R | R2>
-} = dataFirstOrLast(
+} = /*#__PURE__*/ dataFirstOrLast(
   (f: (error: unknown) => Effect.Effect<unknown, unknown, unknown>, options?: Options<Tags | undefined>) =>
     answerWith(f, options)
 )

@@ -70,9 +70,9 @@ const make_ = <K extends Kind>(kind: K, options: VerdictOptions | undefined): Ve
 })
 
 const plain: { readonly [K in Kind]: Verdict<K> } = {
-  transient: make_("transient", undefined),
-  throttled: make_("throttled", undefined),
-  permanent: make_("permanent", undefined)
+  transient: /*#__PURE__*/ make_("transient", undefined),
+  throttled: /*#__PURE__*/ make_("throttled", undefined),
+  permanent: /*#__PURE__*/ make_("permanent", undefined)
 }
 
 /**
@@ -318,7 +318,7 @@ export const make = <E = unknown>(classify: (error: E) => Verdict | undefined): 
  * @since 0.1.0
  * @category classifiers
  */
-export const all: AllClassifier = classifier((error) =>
+export const all: AllClassifier = /*#__PURE__*/ classifier((error) =>
   isUnavailable(error) && tagOf(error) !== "AttemptTimeout" ? undefined : plain.transient
 )
 
@@ -330,7 +330,7 @@ export const all: AllClassifier = classifier((error) =>
  * @since 0.1.0
  * @category classifiers
  */
-export const auto: AutoClassifier = classifier((error) => {
+export const auto: AutoClassifier = /*#__PURE__*/ classifier((error) => {
   if (typeof error !== "object" || error === null) return undefined
   const own = verdictOf(error)
   if (own !== undefined) return own

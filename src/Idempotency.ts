@@ -38,7 +38,7 @@ import * as Random from "effect/Random"
  * @since 0.1.0
  * @category services
  */
-export class Key extends Context.Service<Key, string>()("effect-resilience/Idempotency/Key") {}
+export class Key extends /*#__PURE__*/ Context.Service<Key, string>()("effect-resilience/Idempotency/Key") {}
 
 /**
  * `safety` by a key that the caller says: `withResilience(policy, { idempotencyKey })`.
@@ -90,7 +90,7 @@ const hex = (n: number, digits: number) => n.toString(16).padStart(digits, "0")
  * @since 0.1.0
  * @category mints
  */
-export const uuid: Effect.Effect<string> = Effect.withFiber((fiber) => {
+export const uuid: Effect.Effect<string> = /*#__PURE__*/ Effect.withFiber((fiber) => {
   const random = fiber.getRef(Random.Random)
   const bits = (n: number) => Math.floor(random.nextDoubleUnsafe() * 2 ** n)
   const variant = 0x8000 + bits(14)

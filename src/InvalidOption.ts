@@ -14,11 +14,13 @@ import * as Schedule from "effect/Schedule"
  * @since 0.1.0
  * @category errors
  */
-export class InvalidOption extends Data.TaggedError("InvalidOption")<{
-  readonly option: string
-  readonly value: unknown
-  readonly allowed: string
-}> {
+export class InvalidOption
+  extends /*#__PURE__*/ Data.TaggedError("InvalidOption")<{
+    readonly option: string
+    readonly value: unknown
+    readonly allowed: string
+  }>
+{
   override get message(): string {
     return `${this.option} must be ${this.allowed}, but it is ${print(this.value)}`
   }

@@ -172,7 +172,7 @@ export const catchUnavailable: {
     self: Effect.Effect<A, E, R>,
     f: (error: Unavailable<E>) => Effect.Effect<A2, E2, R2>
   ): Effect.Effect<A | A2, E2 | Exclude<E, Branded.Unavailable>, R | R2>
-} = dual(
+} = /*#__PURE__*/ dual(
   2,
   <A, E, R, A2, E2, R2>(
     self: Effect.Effect<A, E, R>,

@@ -61,7 +61,7 @@ export const CurrentPriority: Context.Reference<Priority | undefined> = prioriti
  * @since 0.1.0
  * @category accessors
  */
-export const current: Effect.Effect<Priority> = Effect.withFiber((fiber) =>
+export const current: Effect.Effect<Priority> = /*#__PURE__*/ Effect.withFiber((fiber) =>
   Effect.succeed(priorities.priorityIn(fiber.context, currentFrame(fiber)))
 )
 
@@ -76,7 +76,7 @@ export const current: Effect.Effect<Priority> = Effect.withFiber((fiber) =>
 export const at: {
   (priority: Priority): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, priority: Priority): Effect.Effect<A, E, R>
-} = dataFirstOrLast((priority: Priority) => {
+} = /*#__PURE__*/ dataFirstOrLast((priority: Priority) => {
   if (!levels.includes(priority)) invalid("Priority.at: priority", priority, `one of ${levels.join(", ")}`)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.withFiber((fiber) => {

@@ -98,13 +98,14 @@ export interface Report {
  * @since 0.1.0
  * @category services
  */
-export class Telemetry extends Context.Service<
-  Telemetry,
-  {
-    readonly events: Stream.Stream<Event>
-    readonly report: Effect.Effect<Report>
-  }
->()("effect-resilience/Telemetry") {}
+export class Telemetry
+  extends /*#__PURE__*/ Context.Service<
+    Telemetry,
+    {
+      readonly events: Stream.Stream<Event>
+      readonly report: Effect.Effect<Report>
+    }
+  >()("effect-resilience/Telemetry") {}
 
 /**
  * Makes {@link events} and {@link report} available, and listens from now on.
@@ -115,9 +116,9 @@ export class Telemetry extends Context.Service<
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Telemetry> = listening<Telemetry>(
-  Layer.effectContext(
-    Effect.gen(function* () {
+export const layer: Layer.Layer<Telemetry> = /*#__PURE__*/ listening<Telemetry>(
+  /*#__PURE__*/ Layer.effectContext(
+    /*#__PURE__*/ Effect.gen(function* () {
       const since = yield* Clock.currentTimeMillis
       const counts = new Accumulator()
       const subscribers = new Set<Queue.Queue<Event, Cause.Done>>()
@@ -166,8 +167,8 @@ export const layer: Layer.Layer<Telemetry> = listening<Telemetry>(
  * @since 0.1.0
  * @category accessors
  */
-export const events: Stream.Stream<Event, never, Telemetry> = Stream.unwrap(
-  Telemetry.useSync((telemetry) => telemetry.events)
+export const events: Stream.Stream<Event, never, Telemetry> = /*#__PURE__*/ Stream.unwrap(
+  /*#__PURE__*/ Telemetry.useSync((telemetry) => telemetry.events)
 )
 
 /**
@@ -180,7 +181,9 @@ export const events: Stream.Stream<Event, never, Telemetry> = Stream.unwrap(
  * @since 0.1.0
  * @category accessors
  */
-export const report: Effect.Effect<Report, never, Telemetry> = Telemetry.use((telemetry) => telemetry.report)
+export const report: Effect.Effect<Report, never, Telemetry> = /*#__PURE__*/ Telemetry.use(
+  (telemetry) => telemetry.report
+)
 
 /**
  * Runs an effect and answers how it ended, together with everything that happened on the way: for tests.
@@ -252,9 +255,9 @@ export const recorded = <A, E, R>(
  * @since 0.1.0
  * @category layers
  */
-export const layerMetrics: Layer.Layer<never> = listening<never>(
-  Layer.effect(Ear)(
-    Effect.gen(function* () {
+export const layerMetrics: Layer.Layer<never> = /*#__PURE__*/ listening<never>(
+  /*#__PURE__*/ Layer.effect(Ear)(
+    /*#__PURE__*/ Effect.gen(function* () {
       const metrics = recorder(yield* Effect.context())
       yield* Effect.addFinalizer(() => Effect.sync(metrics.close))
       return { hear: metrics.hear }
@@ -280,8 +283,8 @@ export const layerMetrics: Layer.Layer<never> = listening<never>(
  * @since 0.1.0
  * @category layers
  */
-export const layerLog: Layer.Layer<never> = listening<never>(
-  Layer.effect(Ear)(Effect.withFiber((fiber) => Effect.succeed({ hear: logger(fiber) })))
+export const layerLog: Layer.Layer<never> = /*#__PURE__*/ listening<never>(
+  /*#__PURE__*/ Layer.effect(Ear)(/*#__PURE__*/ Effect.withFiber((fiber) => Effect.succeed({ hear: logger(fiber) })))
 )
 
 /**

@@ -1,5 +1,6 @@
 // What must hold of the tree as a whole. The lint (`.oxlintrc.json`) forbids the same in the editor, where it can.
 import { assert, describe, it } from "@effect/vitest"
+import { build, type Plugin } from "esbuild"
 import { existsSync, globSync, readFileSync } from "node:fs"
 
 const root = `${import.meta.dirname}/..`
@@ -315,6 +316,67 @@ describe("package.json", () => {
     for (const module of modules.filter((name) => name !== "index" && !apart.has(name))) {
       assert.match(index, new RegExp(`export (\\* as ${module}|\\{ ${module} \\}) from "\\./${module}\\.ts"`))
     }
+  })
+})
+
+describe("bundles", () => {
+  const entries = glob("src/{*,http/index,sql/index,ai/index,schema/index}.ts").map((file) =>
+    file.replace(/^src\/(.+?)(\/index)?\.ts$/, "effect-resilience/$1").replace("/index", "")
+  )
+
+  /** What esbuild cannot see through, but other bundlers can: a getter whose key is computed, which is a constant here. */
+  const seenThrough = (text: string): string => text.replace(/\bget \[(\w+)\]\(\)/g, "get $1()")
+
+  /** All of Effect is without side effects; of our own modules every statement is looked at, as if `sideEffects` were not there. */
+  const statementByStatement: Plugin = {
+    name: "statement by statement",
+    setup({ onLoad, onResolve, resolve }) {
+      const asked = {}
+      onResolve({ filter: /^effect($|\/)/ }, ({ path }) => ({ path, external: true, sideEffects: false }))
+      onResolve({ filter: /^(\.|effect-resilience)/ }, async ({ importer, kind, path, pluginData, resolveDir }) => {
+        if (pluginData === asked) return undefined
+        return { ...(await resolve(path, { importer, kind, pluginData: asked, resolveDir })), sideEffects: true }
+      })
+      onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => ({
+        contents: seenThrough(readFileSync(path, "utf8")),
+        loader: "ts"
+      }))
+    }
+  }
+
+  /** The code that stays of modules of which nothing is used. A number that is computed stays in esbuild: no mark helps there. */
+  const leftOf = async (contents: string): Promise<ReadonlyArray<string>> => {
+    const { outputFiles } = await build({
+      stdin: { contents, loader: "js", resolveDir: root },
+      absWorkingDir: root,
+      conditions: ["effect-resilience-source"],
+      plugins: [statementByStatement],
+      bundle: true,
+      format: "esm",
+      minifySyntax: true,
+      target: "es2023",
+      write: false
+    })
+    const number = String.raw`\w+ = [\d.e\s*/+-]+`
+    return outputFiles[0]!.text
+      .replace(new RegExp(`^var ${number}(, ${number})*;\\n`, "gm"), "")
+      .split(/^(?=\/\/ src\/)/m)
+      .filter((piece) => !/^\/\/ \S+\n?$/.test(piece.trim()) && piece.trim() !== "")
+  }
+
+  it("nothing is left of a module of which nothing is used: what is made by a call is marked pure", async () => {
+    assert.include(entries, "effect-resilience/http")
+    assert.include(entries, "effect-resilience/Backoff")
+    assert.deepStrictEqual(await leftOf(entries.map((entry, i) => `import * as X${i} from "${entry}"`).join("\n")), [])
+  })
+
+  it("what is used is left", async () => {
+    const left = await leftOf(`import { exponential } from "effect-resilience/Backoff"; globalThis.used = exponential`)
+    assert.isTrue(left.some((piece) => piece.startsWith("// src/Backoff.ts")))
+    const call = await leftOf(
+      `import { withResilience } from "effect-resilience/Policy"; globalThis.used = withResilience`
+    )
+    assert.match(call.join(""), /evaluated\(Call, /)
   })
 })
 

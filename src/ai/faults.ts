@@ -47,9 +47,9 @@ const isKnown = (error: unknown): error is AiError => isAiError(error) && verdic
  * @since 0.1.0
  * @category classifiers
  */
-export const faults = Fault.orElse(
-  Fault.refine(isKnown, (error) => verdictOf(error, wallNowMs())!),
-  Fault.refine(
+export const faults = /*#__PURE__*/ Fault.orElse(
+  /*#__PURE__*/ Fault.refine(isKnown, (error) => verdictOf(error, wallNowMs())!),
+  /*#__PURE__*/ Fault.refine(
     (error): error is MalformedOutput => error instanceof MalformedOutput,
     (error) => error[Fault.verdict]
   )

@@ -35,11 +35,13 @@ export const isMalformation = (reason: AiError["reason"]): reason is Malformatio
  * @since 0.1.0
  * @category errors
  */
-export class MalformedOutput extends Data.TaggedError("MalformedOutput")<{
-  /** What is wrong with it. */
-  readonly reason: Malformation
-  readonly cause: AiError
-}> {
+export class MalformedOutput
+  extends /*#__PURE__*/ Data.TaggedError("MalformedOutput")<{
+    /** What is wrong with it. */
+    readonly reason: Malformation
+    readonly cause: AiError
+  }>
+{
   get [verdictSymbol]() {
     return transient({ health: "ok" })
   }

@@ -21,8 +21,14 @@ export const patience = {
   deadline: "5 minutes",
   attemptTimeout: "90 seconds",
   retry: {
-    transient: Backoff.exponential({ base: "500 millis" }).pipe(Backoff.fullJitter, Backoff.times(2)),
-    throttled: Backoff.exponential({ base: "2 seconds" }).pipe(Backoff.fullJitter, Backoff.times(4))
+    transient: /*#__PURE__*/ Backoff.exponential({ base: "500 millis" }).pipe(
+      Backoff.fullJitter,
+      /*#__PURE__*/ Backoff.times(2)
+    ),
+    throttled: /*#__PURE__*/ Backoff.exponential({ base: "2 seconds" }).pipe(
+      Backoff.fullJitter,
+      /*#__PURE__*/ Backoff.times(4)
+    )
   },
   retryAfterCeiling: "60 seconds"
 } as const

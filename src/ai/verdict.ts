@@ -12,7 +12,7 @@ import type { Answer } from "../http/status.ts"
 import { verdictOf as ownVerdictOf } from "../internal/marker.ts"
 
 /** The request itself is wrong, and the provider was not needed to find that out. */
-const client = Fault.permanent({ health: "ignored" })
+const client = /*#__PURE__*/ Fault.permanent({ health: "ignored" })
 
 /** `undefined`: not recognised. `nowMillis` is milliseconds since the epoch. */
 export const verdictOf = (error: AiError, nowMillis: number): Fault.Verdict | undefined =>

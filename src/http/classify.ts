@@ -13,12 +13,12 @@ import { isMisuse, meaningOf } from "./transport.ts"
 import type { Meaning } from "./transport.ts"
 
 const verdicts: { readonly [M in Meaning]: Fault.Verdict } = {
-  "not sent": Fault.transient({ unprocessed: true }),
-  lost: Fault.transient(),
+  "not sent": /*#__PURE__*/ Fault.transient({ unprocessed: true }),
+  lost: /*#__PURE__*/ Fault.transient(),
   // nobody can be served who cannot be reached securely
-  tls: Fault.permanent({ health: "failed" }),
-  client: Fault.permanent({ health: "ignored" }),
-  oversized: Fault.permanent()
+  tls: /*#__PURE__*/ Fault.permanent({ health: "failed" }),
+  client: /*#__PURE__*/ Fault.permanent({ health: "ignored" }),
+  oversized: /*#__PURE__*/ Fault.permanent()
 }
 
 /**
@@ -92,7 +92,7 @@ const decodeVerdict = (meaning: Meaning | undefined): Fault.Verdict => {
  * @since 0.1.0
  * @category classifiers
  */
-export const faults = Fault.orElse(
-  Fault.refine(isHttpClientError, (error): Fault.Verdict => errorVerdict(error, wallNowMs())),
+export const faults = /*#__PURE__*/ Fault.orElse(
+  /*#__PURE__*/ Fault.refine(isHttpClientError, (error): Fault.Verdict => errorVerdict(error, wallNowMs())),
   Fault.auto
 )

@@ -48,7 +48,7 @@ export const deadlineDefaults = {
 } as const
 
 /** The server's own limit, in milliseconds: what a guard goes by that must tell a slow handler from an impatient client. */
-export const ServerLimit = Context.Reference<number | undefined>("effect-resilience/http/ServerLimit", {
+export const ServerLimit = /*#__PURE__*/ Context.Reference<number | undefined>("effect-resilience/http/ServerLimit", {
   defaultValue: () => undefined
 })
 

@@ -84,9 +84,9 @@ export const idempotencyMemoryDefaults = { max: 10_000, timeToLive: "24 hours" }
  * @since 0.1.0
  * @category services
  */
-export class IdempotencyStore extends Context.Service<IdempotencyStore, Store>()(
-  "effect-resilience/http/IdempotencyStore"
-) {
+export class IdempotencyStore
+  extends /*#__PURE__*/ Context.Service<IdempotencyStore, Store>()("effect-resilience/http/IdempotencyStore")
+{
   static readonly layerMemory = (options?: MemoryOptions | undefined): Layer.Layer<IdempotencyStore> =>
     Layer.effect(IdempotencyStore)(Effect.sync(() => memory(options)))
 }

@@ -8,10 +8,12 @@ import { UnavailableTypeId } from "../internal/unavailable.ts"
  * @since 0.1.0
  * @category errors
  */
-export class IdempotencyStoreError extends Data.TaggedError("IdempotencyStoreError")<{
-  readonly operation: "begin" | "complete" | "release"
-  readonly cause: unknown
-}> {
+export class IdempotencyStoreError
+  extends /*#__PURE__*/ Data.TaggedError("IdempotencyStoreError")<{
+    readonly operation: "begin" | "complete" | "release"
+    readonly cause: unknown
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

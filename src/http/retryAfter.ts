@@ -19,10 +19,10 @@ const millis =
 
 /** The first that is there and well-formed counts. */
 const hints: ReadonlyArray<Hint> = [
-  millis("grpc-retry-pushback-ms"),
-  millis("retry-after-ms"),
-  millis("x-ms-retry-after-ms"),
-  millis("x-amz-retry-after"),
+  /*#__PURE__*/ millis("grpc-retry-pushback-ms"),
+  /*#__PURE__*/ millis("retry-after-ms"),
+  /*#__PURE__*/ millis("x-ms-retry-after-ms"),
+  /*#__PURE__*/ millis("x-amz-retry-after"),
   (headers, nowMillis) => retryAfterField(headers["retry-after"] ?? "", nowMillis),
   spentFor
 ]

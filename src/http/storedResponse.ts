@@ -70,7 +70,7 @@ const taken = (response: HttpServerResponse.HttpServerResponse, body: Uint8Array
         }
 })
 
-const takeStream = Effect.fnUntraced(function* (
+const takeStream = /*#__PURE__*/ Effect.fnUntraced(function* (
   response: HttpServerResponse.HttpServerResponse,
   body: HttpBody.Stream,
   maxBytes: number

@@ -41,7 +41,7 @@ export interface Resolved {
 const changesKept = 128
 
 /** The value of a breaker service. Dies with InvalidOption. */
-export const make = Effect.fnUntraced(function* (
+export const make = /*#__PURE__*/ Effect.fnUntraced(function* (
   name: string,
   options: Resolved
 ): Effect.fn.Return<CircuitBreaker, never, Scope.Scope> {

@@ -24,14 +24,16 @@ import type { Impatience } from "./waitFor.ts"
  * @since 0.1.0
  * @category errors
  */
-export class BulkheadFull extends Data.TaggedError("BulkheadFull")<{
-  /** The id of the bulkhead's service. */
-  readonly bulkhead: string
-  /** `undefined` for a bulkhead that is not keyed. */
-  readonly key: string | undefined
-  readonly reason: "queue" | "displaced" | "wait"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
+export class BulkheadFull
+  extends /*#__PURE__*/ Data.TaggedError("BulkheadFull")<{
+    /** The id of the bulkhead's service. */
+    readonly bulkhead: string
+    /** `undefined` for a bulkhead that is not keyed. */
+    readonly key: string | undefined
+    readonly reason: "queue" | "displaced" | "wait"
+    readonly retryAfter: Duration.Duration | undefined
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

@@ -6,6 +6,6 @@ import * as Context from "effect/Context"
  * policy. It is in force only while a schedule is acquired or stepped, never while an attempt runs: a retry inside an
  * attempt has a start of its own.
  */
-export const CallStart = Context.Reference<number | undefined>("effect-resilience/CallStart", {
+export const CallStart = /*#__PURE__*/ Context.Reference<number | undefined>("effect-resilience/CallStart", {
   defaultValue: () => undefined
 })

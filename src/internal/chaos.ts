@@ -12,9 +12,12 @@ import { nowMs } from "./time.ts"
 type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-export const Enabled = Context.Reference<boolean | MutableRef.MutableRef<boolean>>("effect-resilience/Chaos/Enabled", {
-  defaultValue: () => true
-})
+export const Enabled = /*#__PURE__*/ Context.Reference<boolean | MutableRef.MutableRef<boolean>>(
+  "effect-resilience/Chaos/Enabled",
+  {
+    defaultValue: () => true
+  }
+)
 
 const isEnabled = (fiber: AnyFiber): boolean => {
   const enabled = fiber.getRef(Enabled)

@@ -18,14 +18,16 @@ import { UnavailableTypeId } from "./unavailable.ts"
  * @since 0.1.0
  * @category errors
  */
-export class CircuitOpen extends Data.TaggedError("CircuitOpen")<{
-  /** The id of the breaker's service. */
-  readonly breaker: string
-  /** `undefined` for a breaker that is not keyed. */
-  readonly key: string | undefined
-  readonly state: "open" | "half-open" | "isolated"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
+export class CircuitOpen
+  extends /*#__PURE__*/ Data.TaggedError("CircuitOpen")<{
+    /** The id of the breaker's service. */
+    readonly breaker: string
+    /** `undefined` for a breaker that is not keyed. */
+    readonly key: string | undefined
+    readonly state: "open" | "half-open" | "isolated"
+    readonly retryAfter: Duration.Duration | undefined
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

@@ -29,14 +29,16 @@ export type Reason = "limit" | "priority" | Impatience
  * @since 0.1.0
  * @category errors
  */
-export class ConcurrencyLimited extends Data.TaggedError("ConcurrencyLimited")<{
-  /** The id of the limit's service. */
-  readonly limit: string
-  /** `undefined` for a limit that is not keyed. */
-  readonly key: string | undefined
-  readonly reason: "limit" | "priority" | "queue" | "displaced" | "wait"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
+export class ConcurrencyLimited
+  extends /*#__PURE__*/ Data.TaggedError("ConcurrencyLimited")<{
+    /** The id of the limit's service. */
+    readonly limit: string
+    /** `undefined` for a limit that is not keyed. */
+    readonly key: string | undefined
+    readonly reason: "limit" | "priority" | "queue" | "displaced" | "wait"
+    readonly retryAfter: Duration.Duration | undefined
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

@@ -45,7 +45,7 @@ export interface Frame {
   readonly uses: ((budget: Budget, key: string | undefined) => boolean) | undefined
 }
 
-export const CurrentCall = Context.Reference<Frame | undefined>("effect-resilience/CurrentCall", {
+export const CurrentCall = /*#__PURE__*/ Context.Reference<Frame | undefined>("effect-resilience/CurrentCall", {
   defaultValue: () => undefined
 })
 

@@ -55,7 +55,7 @@ export const endingOf = (schedule: object): Ending => {
   return ends
 }
 
-const stepped = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown, unknown, unknown>) {
+const stepped = /*#__PURE__*/ Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown, unknown, unknown>) {
   const step = yield* Schedule.toStep(schedule)
   let looked = false
   const error = madeUpError(() => {

@@ -61,7 +61,7 @@ class Run {
   }
 }
 
-const RunEffect = evaluated(Run, function (fiber) {
+const RunEffect = /*#__PURE__*/ evaluated(Run, function (fiber) {
   const call = new CallEffect(this.plan, this.options, this.self, fiber)
   return call.refused() ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
 })
@@ -335,6 +335,6 @@ export class Call extends CallFrame {
   }
 }
 
-const CallEffect = evaluated(Call, function () {
+const CallEffect = /*#__PURE__*/ evaluated(Call, function () {
   return this.begin()
 })

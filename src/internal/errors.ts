@@ -47,25 +47,27 @@ export interface HistoryEntry<out E> {
  * @since 0.1.0
  * @category errors
  */
-export class RetryExhausted<out E> extends Data.TaggedError("RetryExhausted")<{
-  readonly policy: string
-  readonly reason: Reason
-  /** How many attempts ran, the first included. */
-  readonly attempts: number
-  /** From the start of the call until it gave up. */
-  readonly elapsed: Duration.Duration
-  readonly lastError: unknown
-  /** The failed attempts: the first, and the latest 15. */
-  readonly history: ReadonlyArray<HistoryEntry<unknown>>
-  /** The whole cause of the last failure. */
-  readonly cause: Cause.Cause<unknown>
-  /** When the dependency asked to be called again, if it did. */
-  readonly retryAfter?: Duration.Duration | undefined
-  /** The budget or guard that said no. */
-  readonly deniedBy?: string | undefined
-  /** The error of the guard that refused a later attempt. */
-  readonly rejection?: unknown
-}> {
+export class RetryExhausted<out E>
+  extends /*#__PURE__*/ Data.TaggedError("RetryExhausted")<{
+    readonly policy: string
+    readonly reason: Reason
+    /** How many attempts ran, the first included. */
+    readonly attempts: number
+    /** From the start of the call until it gave up. */
+    readonly elapsed: Duration.Duration
+    readonly lastError: unknown
+    /** The failed attempts: the first, and the latest 15. */
+    readonly history: ReadonlyArray<HistoryEntry<unknown>>
+    /** The whole cause of the last failure. */
+    readonly cause: Cause.Cause<unknown>
+    /** When the dependency asked to be called again, if it did. */
+    readonly retryAfter?: Duration.Duration | undefined
+    /** The budget or guard that said no. */
+    readonly deniedBy?: string | undefined
+    /** The error of the guard that refused a later attempt. */
+    readonly rejection?: unknown
+  }>
+{
   declare readonly lastError: E
   declare readonly history: ReadonlyArray<HistoryEntry<E>>
   declare readonly cause: Cause.Cause<E>
@@ -120,12 +122,14 @@ export const describe = (error: unknown): string => {
  * @since 0.1.0
  * @category errors
  */
-export class AttemptTimeout extends Data.TaggedError("AttemptTimeout")<{
-  readonly policy: string
-  /** 1 for the first attempt of the call. */
-  readonly attempt: number
-  readonly after: Duration.Duration
-}> {
+export class AttemptTimeout
+  extends /*#__PURE__*/ Data.TaggedError("AttemptTimeout")<{
+    readonly policy: string
+    /** 1 for the first attempt of the call. */
+    readonly attempt: number
+    readonly after: Duration.Duration
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }
@@ -145,18 +149,20 @@ export class AttemptTimeout extends Data.TaggedError("AttemptTimeout")<{
  * @since 0.1.0
  * @category errors
  */
-export class DeadlineExceeded extends Data.TaggedError("DeadlineExceeded")<{
-  /** The policy, or the name given to the deadline. */
-  readonly name: string | undefined
-  /** How long it allowed; 0 where the time was up before anything had begun. */
-  readonly after: Duration.Duration
-  /** How many attempts were begun, where a policy set the deadline. */
-  readonly attempts?: number | undefined
-  /** The error of the last attempt that failed before, if one did. */
-  readonly lastError?: unknown
-  /** How much `Deadline.reserve` kept of the time before the deadline of that name, which has not passed yet. */
-  readonly reserved?: Duration.Duration | undefined
-}> {
+export class DeadlineExceeded
+  extends /*#__PURE__*/ Data.TaggedError("DeadlineExceeded")<{
+    /** The policy, or the name given to the deadline. */
+    readonly name: string | undefined
+    /** How long it allowed; 0 where the time was up before anything had begun. */
+    readonly after: Duration.Duration
+    /** How many attempts were begun, where a policy set the deadline. */
+    readonly attempts?: number | undefined
+    /** The error of the last attempt that failed before, if one did. */
+    readonly lastError?: unknown
+    /** How much `Deadline.reserve` kept of the time before the deadline of that name, which has not passed yet. */
+    readonly reserved?: Duration.Duration | undefined
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

@@ -285,7 +285,7 @@ export interface Emit {
 }
 
 /** Who listens in this fiber. Absent, as by default, no event object is built. */
-export const CurrentListener = Context.Reference<Emit | undefined>("effect-resilience/CurrentListener", {
+export const CurrentListener = /*#__PURE__*/ Context.Reference<Emit | undefined>("effect-resilience/CurrentListener", {
   defaultValue: () => undefined
 })
 

@@ -138,6 +138,6 @@ export class Hedge extends Permits implements Frame, Admission.Entrant {
 }
 
 /** The same class: its instances are effects. */
-export const HedgeEffect = evaluated(Hedge, function () {
+export const HedgeEffect = /*#__PURE__*/ evaluated(Hedge, function () {
   return Admission.admit(this, 0)
 })

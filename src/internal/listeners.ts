@@ -65,12 +65,12 @@ const hears = (emit: Emit | undefined, listener: Listener): boolean => {
 /** The hubs of each build of layers (one memo map a build), by the listener that was in force where each was made. */
 type Hubs = Map<Layer.MemoMap, Map<Emit | undefined, Hub>>
 
-const Hubs = Context.Service<Hubs>("effect-resilience/internal/listeners/Hubs")
+const Hubs = /*#__PURE__*/ Context.Service<Hubs>("effect-resilience/internal/listeners/Hubs")
 
-const hubsLayer: Layer.Layer<Hubs> = Layer.sync(Hubs)((): Hubs => new Map())
+const hubsLayer: Layer.Layer<Hubs> = /*#__PURE__*/ Layer.sync(Hubs)((): Hubs => new Map())
 
 /** What a layer that listens is made of: its listener, built once like any other layer. */
-export const Ear = Context.Service<Listener>("effect-resilience/internal/listeners/Ear")
+export const Ear = /*#__PURE__*/ Context.Service<Listener>("effect-resilience/internal/listeners/Ear")
 
 /**
  * Puts the listener that `ear` builds in force, beside those put in force by the other layers of the same build, and in

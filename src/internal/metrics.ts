@@ -6,7 +6,7 @@ import type { Context } from "effect"
 import type { CircuitChanged, Event } from "./events.ts"
 
 /** From one millisecond to a minute, in steps of at most 2.5. */
-const boundaries = Metric.boundariesFromIterable([
+const boundaries = /*#__PURE__*/ Metric.boundariesFromIterable([
   1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000
 ])
 

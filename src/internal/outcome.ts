@@ -13,12 +13,12 @@ const outcome = (kind: OutcomeKind, health: Outcome["health"], retryAfter?: Dura
   retryAfter
 })
 
-export const success = outcome("success", "ok")
-export const timeout = outcome("timeout", "failed")
-export const interrupted = outcome("interrupted", "ignored")
-const defect = outcome("defect", "failed")
-const unrecognised = outcome("unrecognised", "failed")
-const nestedRejection = outcome("unrecognised", "ignored")
+export const success = /*#__PURE__*/ outcome("success", "ok")
+export const timeout = /*#__PURE__*/ outcome("timeout", "failed")
+export const interrupted = /*#__PURE__*/ outcome("interrupted", "ignored")
+const defect = /*#__PURE__*/ outcome("defect", "failed")
+const unrecognised = /*#__PURE__*/ outcome("unrecognised", "failed")
+const nestedRejection = /*#__PURE__*/ outcome("unrecognised", "ignored")
 
 const healthOf = { transient: "failed", throttled: "ignored", permanent: "ok" } as const
 

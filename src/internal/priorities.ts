@@ -11,7 +11,7 @@ export type Level = (typeof levels)[number]
 /** 0 for the first that is served, 4 for the first that is refused. */
 export const rankOf = (level: Level): number => levels.indexOf(level)
 
-export const CurrentPriority = Context.Reference<Level | undefined>("effect-resilience/CurrentPriority", {
+export const CurrentPriority = /*#__PURE__*/ Context.Reference<Level | undefined>("effect-resilience/CurrentPriority", {
   defaultValue: () => undefined
 })
 

@@ -19,7 +19,7 @@ const bucketOf = (ms: number): number =>
 /** Its upper bound. */
 const valueOf = (bucket: number): number => shortestMs * 2 ** (bucket / bucketsPerOctave)
 
-const lastBucket = bucketOf(longestMs)
+const lastBucket = /*#__PURE__*/ bucketOf(longestMs)
 
 /**
  * The window is forgotten half by half: at any time it covers at least half of `windowMs`, and never more than all of it. A clock

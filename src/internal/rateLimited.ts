@@ -31,14 +31,16 @@ export type Reason = "limit" | "wait" | "drained" | "store"
  * @since 0.1.0
  * @category errors
  */
-export class RateLimited extends Data.TaggedError("RateLimited")<{
-  /** The id of the limit's service. */
-  readonly limiter: string
-  /** `undefined` for a limit that is not keyed. */
-  readonly key: string | undefined
-  readonly reason: Reason
-  readonly retryAfter: Duration.Duration | undefined
-}> {
+export class RateLimited
+  extends /*#__PURE__*/ Data.TaggedError("RateLimited")<{
+    /** The id of the limit's service. */
+    readonly limiter: string
+    /** `undefined` for a limit that is not keyed. */
+    readonly key: string | undefined
+    readonly reason: Reason
+    readonly retryAfter: Duration.Duration | undefined
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

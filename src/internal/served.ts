@@ -47,9 +47,12 @@ export class Account {
   }
 }
 
-export const CurrentAccount = Context.Reference<Account | undefined>("effect-resilience/Fallback/CurrentAccount", {
-  defaultValue: () => undefined
-})
+export const CurrentAccount = /*#__PURE__*/ Context.Reference<Account | undefined>(
+  "effect-resilience/Fallback/CurrentAccount",
+  {
+    defaultValue: () => undefined
+  }
+)
 
 /**
  * Runs `self` as a part with an account of its own; if it succeeds, what it says last is put down in the account around, `own` where it

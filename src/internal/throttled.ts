@@ -18,18 +18,20 @@ import { UnavailableTypeId } from "./unavailable.ts"
  * @since 0.1.0
  * @category errors
  */
-export class Throttled extends Data.TaggedError("Throttled")<{
-  /** The id of the throttle's service. */
-  readonly throttle: string
-  /** `undefined` for a throttle that is not keyed. */
-  readonly key: string | undefined
-  /**
-   * - `overload`: it would have been refused if all calls were of one priority, too.
-   * - `priority`: it was refused in place of a more important one.
-   */
-  readonly reason: "overload" | "priority"
-  readonly retryAfter: Duration.Duration | undefined
-}> {
+export class Throttled
+  extends /*#__PURE__*/ Data.TaggedError("Throttled")<{
+    /** The id of the throttle's service. */
+    readonly throttle: string
+    /** `undefined` for a throttle that is not keyed. */
+    readonly key: string | undefined
+    /**
+     * - `overload`: it would have been refused if all calls were of one priority, too.
+     * - `priority`: it was refused in place of a more important one.
+     */
+    readonly reason: "overload" | "priority"
+    readonly retryAfter: Duration.Duration | undefined
+  }>
+{
   get [UnavailableTypeId](): UnavailableTypeId {
     return UnavailableTypeId
   }

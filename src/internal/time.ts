@@ -8,14 +8,14 @@ import * as Fiber from "effect/Fiber"
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /** The Clock where nobody has provided another. */
-export const liveClock: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
+export const liveClock: Clock.Clock = /*#__PURE__*/ Context.get(/*#__PURE__*/ Context.empty(), Clock.Clock)
 
 // A bigint of 64 bits in two halves: to read them is quicker than to ask `Number` for it
-const memory = new ArrayBuffer(8)
-const wide = new BigInt64Array(memory)
-const halves = new Uint32Array(memory)
+const memory = /*#__PURE__*/ new ArrayBuffer(8)
+const wide = /*#__PURE__*/ new BigInt64Array(memory)
+const halves = /*#__PURE__*/ new Uint32Array(memory)
 const isLittleEndian = (): boolean => new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
-const low = isLittleEndian() ? 0 : 1
+const low = /*#__PURE__*/ isLittleEndian() ? 0 : 1
 
 /**
  * Monotonic milliseconds of the Clock in force. Only differences mean anything.

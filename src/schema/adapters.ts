@@ -106,14 +106,14 @@ export interface IdempotencyStoreErrorEncoded {
  * @category codecs
  */
 export const IdempotencyStoreError: Schema.Codec<IdempotencyStoreErrorClass, IdempotencyStoreErrorEncoded> =
-  Schema.Struct({
-    _tag: Schema.Literal("IdempotencyStoreError"),
-    operation: Schema.Literals(["begin", "complete", "release"]),
-    cause: Schema.optionalKey(Unknown)
+  /*#__PURE__*/ Schema.Struct({
+    _tag: /*#__PURE__*/ Schema.Literal("IdempotencyStoreError"),
+    operation: /*#__PURE__*/ Schema.Literals(["begin", "complete", "release"]),
+    cause: /*#__PURE__*/ Schema.optionalKey(Unknown)
   }).pipe(
-    Schema.decodeTo(
-      Schema.instanceOf(IdempotencyStoreErrorClass),
-      SchemaTransformation.transform({
+    /*#__PURE__*/ Schema.decodeTo(
+      /*#__PURE__*/ Schema.instanceOf(IdempotencyStoreErrorClass),
+      /*#__PURE__*/ SchemaTransformation.transform({
         decode: ({ operation, cause }) => new IdempotencyStoreErrorClass({ operation, cause }),
         encode: ({ _tag, operation, cause }) => ({ _tag, operation, ...defined({ cause }) })
       })

@@ -26,15 +26,15 @@ export interface AttemptTimeoutEncoded {
  * @since 0.1.0
  * @category codecs
  */
-export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutEncoded> = Schema.Struct({
-  _tag: Schema.Literal("AttemptTimeout"),
+export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutEncoded> = /*#__PURE__*/ Schema.Struct({
+  _tag: /*#__PURE__*/ Schema.Literal("AttemptTimeout"),
   policy: Schema.String,
   attempt: Schema.Int,
   after: Span
 }).pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(Errors.AttemptTimeout),
-    SchemaTransformation.transform({
+  /*#__PURE__*/ Schema.decodeTo(
+    /*#__PURE__*/ Schema.instanceOf(Errors.AttemptTimeout),
+    /*#__PURE__*/ SchemaTransformation.transform({
       decode: ({ _tag, ...fields }) => new Errors.AttemptTimeout(fields),
       encode: ({ _tag, policy, attempt, after }) => ({ _tag, policy, attempt, after })
     })
@@ -42,14 +42,14 @@ export const AttemptTimeout: Schema.Codec<Errors.AttemptTimeout, AttemptTimeoutE
 )
 
 // An error of which only `unknown` is known. This library's own stay what they are.
-export const Unknown = Schema.Union([
+export const Unknown = /*#__PURE__*/ Schema.Union([
   AttemptTimeout,
   BulkheadFull,
   CircuitOpen,
   ConcurrencyLimited,
   RateLimited,
   Throttled,
-  Schema.Defect()
+  /*#__PURE__*/ Schema.Defect()
 ])
 
 export type UnknownEncoded = Schema.Json | AttemptTimeoutEncoded | RejectionEncoded
@@ -73,23 +73,24 @@ export interface DeadlineExceededEncoded {
  * @since 0.1.0
  * @category codecs
  */
-export const DeadlineExceeded: Schema.Codec<Errors.DeadlineExceeded, DeadlineExceededEncoded> = Schema.Struct({
-  _tag: Schema.Literal("DeadlineExceeded"),
-  name: Schema.optionalKey(Schema.String),
-  after: Span,
-  attempts: Schema.optionalKey(Schema.Int),
-  lastError: Schema.optionalKey(Unknown),
-  reserved: Schema.optionalKey(Span)
-}).pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(Errors.DeadlineExceeded),
-    SchemaTransformation.transform({
-      decode: ({ _tag, name, ...fields }) => new Errors.DeadlineExceeded({ name, ...fields }),
-      encode: ({ _tag, name, after, attempts, lastError, reserved }) =>
-        defined({ _tag, name, after, attempts, lastError, reserved })
-    })
+export const DeadlineExceeded: Schema.Codec<Errors.DeadlineExceeded, DeadlineExceededEncoded> =
+  /*#__PURE__*/ Schema.Struct({
+    _tag: /*#__PURE__*/ Schema.Literal("DeadlineExceeded"),
+    name: /*#__PURE__*/ Schema.optionalKey(Schema.String),
+    after: Span,
+    attempts: /*#__PURE__*/ Schema.optionalKey(Schema.Int),
+    lastError: /*#__PURE__*/ Schema.optionalKey(Unknown),
+    reserved: /*#__PURE__*/ Schema.optionalKey(Span)
+  }).pipe(
+    /*#__PURE__*/ Schema.decodeTo(
+      /*#__PURE__*/ Schema.instanceOf(Errors.DeadlineExceeded),
+      /*#__PURE__*/ SchemaTransformation.transform({
+        decode: ({ _tag, name, ...fields }) => new Errors.DeadlineExceeded({ name, ...fields }),
+        encode: ({ _tag, name, after, attempts, lastError, reserved }) =>
+          defined({ _tag, name, after, attempts, lastError, reserved })
+      })
+    )
   )
-)
 
 /**
  * @since 0.1.0
@@ -197,15 +198,15 @@ export interface InvalidOptionEncoded {
  * @since 0.1.0
  * @category codecs
  */
-export const InvalidOption: Schema.Codec<InvalidOptionError, InvalidOptionEncoded> = Schema.Struct({
-  _tag: Schema.Literal("InvalidOption"),
+export const InvalidOption: Schema.Codec<InvalidOptionError, InvalidOptionEncoded> = /*#__PURE__*/ Schema.Struct({
+  _tag: /*#__PURE__*/ Schema.Literal("InvalidOption"),
   option: Schema.String,
-  value: Schema.optionalKey(Schema.Json),
+  value: /*#__PURE__*/ Schema.optionalKey(Schema.Json),
   allowed: Schema.String
 }).pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(InvalidOptionError),
-    SchemaTransformation.transform({
+  /*#__PURE__*/ Schema.decodeTo(
+    /*#__PURE__*/ Schema.instanceOf(InvalidOptionError),
+    /*#__PURE__*/ SchemaTransformation.transform({
       decode: ({ option, value, allowed }) =>
         new InvalidOptionError({ option, value: value === undefined ? undefined : fromJson(value), allowed }),
       encode: ({ _tag, option, value, allowed }) => ({

@@ -12,13 +12,13 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
  */
 export type Millis = number | "Infinity" | "-Infinity"
 
-const MillisJson = Schema.Union([Schema.Finite, Schema.Literals(["Infinity", "-Infinity"])])
+const MillisJson = /*#__PURE__*/ Schema.Union([Schema.Finite, /*#__PURE__*/ Schema.Literals(["Infinity", "-Infinity"])])
 
 /** A `Duration` as milliseconds. */
-export const Span: Schema.Codec<Duration.Duration, Millis> = MillisJson.pipe(
-  Schema.decodeTo(
+export const Span: Schema.Codec<Duration.Duration, Millis> = /*#__PURE__*/ MillisJson.pipe(
+  /*#__PURE__*/ Schema.decodeTo(
     Schema.Duration,
-    SchemaTransformation.transform<Duration.Duration, Millis>({
+    /*#__PURE__*/ SchemaTransformation.transform<Duration.Duration, Millis>({
       decode: (millis) => Duration.millis(Number(millis)),
       encode: (duration) => {
         const millis = Duration.toMillis(duration)

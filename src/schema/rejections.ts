@@ -61,9 +61,9 @@ export interface BulkheadFullEncoded extends Encoded {
  * @since 0.1.0
  * @category codecs
  */
-export const BulkheadFull = rejection(BulkheadFullError, "BulkheadFull", {
+export const BulkheadFull = /*#__PURE__*/ rejection(BulkheadFullError, "BulkheadFull", {
   bulkhead: Schema.String,
-  reason: Schema.Literals(["queue", "displaced", "wait"])
+  reason: /*#__PURE__*/ Schema.Literals(["queue", "displaced", "wait"])
 }) as Schema.Codec<BulkheadFullError, BulkheadFullEncoded>
 
 /**
@@ -83,9 +83,9 @@ export interface CircuitOpenEncoded extends Encoded {
  * @since 0.1.0
  * @category codecs
  */
-export const CircuitOpen = rejection(CircuitOpenError, "CircuitOpen", {
+export const CircuitOpen = /*#__PURE__*/ rejection(CircuitOpenError, "CircuitOpen", {
   breaker: Schema.String,
-  state: Schema.Literals(["open", "half-open", "isolated"])
+  state: /*#__PURE__*/ Schema.Literals(["open", "half-open", "isolated"])
 }) as Schema.Codec<CircuitOpenError, CircuitOpenEncoded>
 
 /**
@@ -105,9 +105,9 @@ export interface ConcurrencyLimitedEncoded extends Encoded {
  * @since 0.1.0
  * @category codecs
  */
-export const ConcurrencyLimited = rejection(ConcurrencyLimitedError, "ConcurrencyLimited", {
+export const ConcurrencyLimited = /*#__PURE__*/ rejection(ConcurrencyLimitedError, "ConcurrencyLimited", {
   limit: Schema.String,
-  reason: Schema.Literals(["limit", "priority", "queue", "displaced", "wait"])
+  reason: /*#__PURE__*/ Schema.Literals(["limit", "priority", "queue", "displaced", "wait"])
 }) as Schema.Codec<ConcurrencyLimitedError, ConcurrencyLimitedEncoded>
 
 /**
@@ -127,9 +127,9 @@ export interface RateLimitedEncoded extends Encoded {
  * @since 0.1.0
  * @category codecs
  */
-export const RateLimited = rejection(RateLimitedError, "RateLimited", {
+export const RateLimited = /*#__PURE__*/ rejection(RateLimitedError, "RateLimited", {
   limiter: Schema.String,
-  reason: Schema.Literals(["limit", "wait", "drained", "store"])
+  reason: /*#__PURE__*/ Schema.Literals(["limit", "wait", "drained", "store"])
 }) as Schema.Codec<RateLimitedError, RateLimitedEncoded>
 
 /**
@@ -148,9 +148,9 @@ export interface ThrottledEncoded extends Encoded {
  * @since 0.1.0
  * @category codecs
  */
-export const Throttled = rejection(ThrottledError, "Throttled", {
+export const Throttled = /*#__PURE__*/ rejection(ThrottledError, "Throttled", {
   throttle: Schema.String,
-  reason: Schema.Literals(["overload", "priority"])
+  reason: /*#__PURE__*/ Schema.Literals(["overload", "priority"])
 }) as Schema.Codec<ThrottledError, ThrottledEncoded>
 
 export type RejectionEncoded =

@@ -19,10 +19,12 @@ import { verdictSymbol } from "../internal/marker.ts"
  * @since 0.1.0
  * @category errors
  */
-export class CommitUnknown extends Data.TaggedError("CommitUnknown")<{
-  /** What `COMMIT` failed with. */
-  readonly cause: SqlError
-}> {
+export class CommitUnknown
+  extends /*#__PURE__*/ Data.TaggedError("CommitUnknown")<{
+    /** What `COMMIT` failed with. */
+    readonly cause: SqlError
+  }>
+{
   get [verdictSymbol]() {
     return transient()
   }

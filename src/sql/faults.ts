@@ -9,12 +9,12 @@ import type { Meaning } from "./sqlState.ts"
 
 const verdicts: { readonly [M in Meaning]: Fault.Verdict } = {
   // the database has answered: that two transactions met says nothing of its health
-  contention: Fault.transient({ unprocessed: true, health: "ok" }),
-  undone: Fault.transient({ unprocessed: true }),
-  "not begun": Fault.transient({ unprocessed: true }),
-  crowded: Fault.throttled({ unprocessed: true }),
-  lost: Fault.transient(),
-  final: Fault.permanent()
+  contention: /*#__PURE__*/ Fault.transient({ unprocessed: true, health: "ok" }),
+  undone: /*#__PURE__*/ Fault.transient({ unprocessed: true }),
+  "not begun": /*#__PURE__*/ Fault.transient({ unprocessed: true }),
+  crowded: /*#__PURE__*/ Fault.throttled({ unprocessed: true }),
+  lost: /*#__PURE__*/ Fault.transient(),
+  final: /*#__PURE__*/ Fault.permanent()
 }
 
 /** `undefined`: not recognised. */
@@ -95,7 +95,7 @@ const isKnown = (error: unknown): error is SqlError => isSqlError(error) && verd
  * @since 0.1.0
  * @category classifiers
  */
-export const faults = Fault.orElse(
-  Fault.refine(isKnown, (error) => verdictOf(error)!),
-  Fault.tags({ transient: ["CommitUnknown"] })
+export const faults = /*#__PURE__*/ Fault.orElse(
+  /*#__PURE__*/ Fault.refine(isKnown, (error) => verdictOf(error)!),
+  /*#__PURE__*/ Fault.tags({ transient: ["CommitUnknown"] })
 )
