@@ -17,6 +17,7 @@ import * as Deadline from "../Deadline.ts"
 import * as validate from "../internal/validate.ts"
 import type { Middleware } from "./middleware.ts"
 import { toResponse } from "./toResponse.ts"
+import { turnedAway } from "./turnedAway.ts"
 
 /**
  * @since 0.1.0
@@ -113,15 +114,19 @@ const within = <E, R>(
   now: number
 ): Effect.Effect<HttpServerResponse, E, R> => {
   const name = "http.request"
+  const late = leftMs <= 0
   // Around all routes of a router the fiber cannot be interrupted, and the router makes it interruptible for the handler. Here the
   // handler has a fiber of its own: so whoever waits for it must be interruptible instead, and the handler is what it would be.
   const bounded = Effect.interruptibleMask((restore) => {
     // its exit as a value, so that a DeadlineExceeded of the handler is not taken for the one of the request
     const exit = Effect.exit(restore(app))
-    return leftMs > 0 ? Deadline.within(exit, leftMs, { name }) : Deadline.at(exit, now, { name })
+    return late ? Deadline.at(exit, now, { name }) : Deadline.within(exit, leftMs, { name })
   })
   return Effect.flatMap(
-    Effect.match(bounded, { onSuccess: identity, onFailure: (error) => Exit.succeed(toResponse(error)) }),
+    Effect.match(bounded, {
+      onSuccess: identity,
+      onFailure: (error) => Exit.succeed(late ? turnedAway(toResponse(error)) : toResponse(error))
+    }),
     identity
   )
 }

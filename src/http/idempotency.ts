@@ -27,6 +27,7 @@ import { rereadRequest } from "./rereadRequest.ts"
 import { replay, take } from "./storedResponse.ts"
 import type { StoredResponse } from "./storedResponse.ts"
 import { responseToCause, toResponse } from "./toResponse.ts"
+import { isTurnedAway } from "./turnedAway.ts"
 
 /**
  * @since 0.1.0
@@ -44,22 +45,20 @@ export interface IdempotencyOptions<out R = never> {
    */
   readonly caller?: ((request: HttpServerRequest) => string | Effect.Effect<string, never, R>) | undefined
   /**
-   * Whether a response is the answer to the request for good. One that is not is not kept, and the request may be carried out again.
-   * Default: {@link idempotencyDefaults}.
+   * Whether a response is the answer to the request for good. One that is not is not kept, and the request may be carried out again: say
+   * so only of responses before which your handler has certainly done nothing. Default: {@link idempotencyDefaults}, whose `isFinal`
+   * you may ask, too.
    */
   readonly isFinal?: ((response: HttpServerResponse) => boolean) | undefined
   /** The largest body of a response that is kept, in bytes: a whole number of at least 0. Default: {@link idempotencyDefaults}. */
   readonly maxBodyBytes?: number | undefined
 }
 
-/** Statuses by which a server says that it has turned a request away before it did anything (RFC 8470, RFC 6585, RFC 9110 §15.6.4). */
-const turnedAway: ReadonlySet<number> = new Set([425, 429, 503])
-
 /**
  * - `required`: true. Whoever puts this before a route has an operation in mind that must not happen twice.
  * - `methods`: POST and PATCH. The other methods are idempotent by definition (RFC 9110 §9.2.2).
- * - `isFinal`: everything but 425, 429 and 503, with which a server turns a request away. Other errors are kept, as the draft asks:
- *   the request may have had an effect.
+ * - `isFinal`: everything but what {@link shed} or {@link deadline}, inside of this, answers to a request that it turns away. All that the
+ *   handler itself answers is kept, as the draft asks, 429, 503 and 504 included: it may have had an effect before.
  * - `maxBodyBytes`: 16 KiB, more than the answers to such requests usually have; it bounds what 10 000 keys take to 160 MB.
  *
  * @since 0.1.0
@@ -68,7 +67,7 @@ const turnedAway: ReadonlySet<number> = new Set([425, 429, 503])
 export const idempotencyDefaults = {
   required: true,
   methods: ["POST", "PATCH"] as ReadonlyArray<string>,
-  isFinal: (response: HttpServerResponse): boolean => !turnedAway.has(response.status),
+  isFinal: (response: HttpServerResponse): boolean => !isTurnedAway(response),
   maxBodyBytes: 16_384
 } as const
 
@@ -129,12 +128,17 @@ const notKept: Problem = {
  * client goes away, or its deadline passes, the handler goes on, without a deadline, and its answer is kept for when the client asks
  * again. The server waits for it when it shuts down, unless a deadline has passed. Give what the handler calls timeouts of its own.
  *
- * A handler that dies has its 500 kept, too. Only one that says it has turned the request away (`isFinal`), or interrupts itself,
- * leaves its key free, so that the next request runs it again.
+ * A handler that fails, dies or interrupts itself has the answer to that kept, too, because of what it may have done before: the 503 of a
+ * circuit that is open in the middle of it, and the 504 of a deadline of its own. The key is left free only where the request has certainly
+ * not been begun: by {@link shed} and {@link deadline}, where they stand inside of this and turn it away. If your handler has
+ * other answers of which you know that, say so with `isFinal`.
+ *
+ * A replayed error says `x-should-retry: false`, because it will be the same for as long as it is kept.
  *
  * **Where it stands**
  *
- * Inside of {@link deadline} and of what checks who calls, so that neither a 504 nor a 401 is kept; and inside of {@link shed}, too.
+ * Inside of {@link deadline}, of {@link shed}, and of what checks who calls. What they answer (504, 503 or 429, and 401) is then not seen
+ * here, and not kept; what is answered inside of this is, a 401 and a 504 included.
  *
  * **What is kept**
  *
@@ -253,7 +257,6 @@ class Once {
   /** Keeps the answer, or gives the key back, and then lets the handler's own exit happen. */
   #settle<E>(claim: string, exit: Exit.Exit<HttpServerResponse, E>): Effect.Effect<HttpServerResponse, E, Scope.Scope> {
     const release = reported(this.#store.release(this.#key, claim))
-    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.andThen(release, exit)
     const complete = (response: StoredResponse | undefined) =>
       reported(this.#store.complete(this.#key, claim, response))
     const taken = Effect.flatMap(Exit.isSuccess(exit) ? exit : responseToCause(exit.cause), (response) =>

@@ -21,6 +21,7 @@ import * as Priority from "../Priority.ts"
 import { ServerLimit } from "./deadlineMiddleware.ts"
 import type { Middleware } from "./middleware.ts"
 import { responseTo, responseToCause } from "./toResponse.ts"
+import { turnedAway } from "./turnedAway.ts"
 
 /**
  * @since 0.1.0
@@ -157,7 +158,7 @@ const guardedBy = <E, R>(
     // Errors of the handler are inside of the value: what fails here is the guard
     return Effect.matchEffect(admitted, {
       onSuccess: ({ exit }) => exit,
-      onFailure: (rejection) => Effect.succeed(responseTo(rejection))
+      onFailure: (rejection) => Effect.succeed(turnedAway(responseTo(rejection)))
     })
   })
 

@@ -94,11 +94,12 @@ const takeStream = /*#__PURE__*/ Effect.fnUntraced(function* (
   }
 })
 
-/** The stored response, to be sent; it says that it is not the first. */
+/** The stored response, to be sent; it says that it is not the first, and of an error, that there will be no other. */
 export const replay = (stored: StoredResponse): HttpServerResponse.HttpServerResponse => {
+  const headers = Headers.set(Headers.fromInput(stored.headers), "idempotent-replayed", "true")
   const response = HttpServerResponse.empty({
     status: stored.status,
-    headers: Headers.set(Headers.fromInput(stored.headers), "idempotent-replayed", "true"),
+    headers: stored.status < 400 ? headers : Headers.set(headers, "x-should-retry", "false"),
     cookies: Cookies.fromSetCookie(stored.cookies)
   })
   return stored.body.length === 0

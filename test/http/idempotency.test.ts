@@ -4,7 +4,7 @@ import { Arbitrary, Cause, Data, Deferred, Effect, Exit, Fiber, Layer, Option, S
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { HttpBody, HttpClient, HttpRouter, HttpServerRequest, HttpServerResponse, Multipart } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Backoff, Bulkhead, Deadline, Idempotency, InvalidOption, Policy } from "effect-resilience"
+import { Backoff, Bulkhead, CircuitBreaker, Deadline, Idempotency, InvalidOption, Policy } from "effect-resilience"
 import { resilient } from "../../src/http/client.ts"
 import { deadline } from "../../src/http/deadlineMiddleware.ts"
 import { idempotency } from "../../src/http/idempotency.ts"
@@ -13,7 +13,9 @@ import { fingerprint, parseKey } from "../../src/http/idempotencyKey.ts"
 import { IdempotencyStore, IdempotencyStoreError } from "../../src/http/idempotencyStore.ts"
 import type { Store } from "../../src/http/idempotencyStore.ts"
 import { forRouter } from "../../src/http/middleware.ts"
+import type { Middleware } from "../../src/http/middleware.ts"
 import { shed } from "../../src/http/shedding.ts"
+import { answerUnavailable } from "../../src/http/toResponse.ts"
 import { holds, integers } from "../property.ts"
 import { ask, serving } from "./serverKit.ts"
 import type { Sent } from "./serverKit.ts"
@@ -183,31 +185,32 @@ describe("errors", () => {
     readonly [
       what: string,
       exit: Exit.Exit<HttpServerResponse.HttpServerResponse, Refused | Bulkhead.BulkheadFull>,
-      kept: number | undefined
+      kept: number
     ]
   > = [
     ["a 400", Exit.succeed(HttpServerResponse.empty({ status: 400 })), 400],
     ["a 500", Exit.succeed(HttpServerResponse.empty({ status: 500 })), 500],
     ["a 504", Exit.succeed(HttpServerResponse.empty({ status: 504 })), 504],
-    ["a 425", Exit.succeed(HttpServerResponse.empty({ status: 425 })), undefined],
-    ["a 429", Exit.succeed(HttpServerResponse.empty({ status: 429 })), undefined],
-    ["a 503", Exit.succeed(HttpServerResponse.empty({ status: 503 })), undefined],
+    ["a 425", Exit.succeed(HttpServerResponse.empty({ status: 425 })), 425],
+    ["a 429", Exit.succeed(HttpServerResponse.empty({ status: 429 })), 429],
+    ["a 503", Exit.succeed(HttpServerResponse.empty({ status: 503 })), 503],
     ["an error", Exit.fail(new Refused()), 500],
     ["a defect", Exit.die("bug"), 500],
     ["a response as a defect", Exit.die(HttpServerResponse.empty({ status: 404 })), 404],
-    ["a guard that refused", Exit.fail(full), undefined],
-    ["an interruption of its own", Exit.interrupt(1), undefined]
+    ["a guard that refused", Exit.fail(full), 503],
+    ["an interruption of its own", Exit.interrupt(1), 503]
   ]
   for (const [what, exit, kept] of cases) {
-    it.effect(`${what} is ${kept === undefined ? "not kept, and the request may run again" : "kept"}`, () =>
+    it.effect(`${what} is kept`, () =>
       Effect.gen(function* () {
         const { app, counter } = failing(exit)
         const once = idempotency()(app)
         const first = yield* Effect.exit(ask(once, post("k")))
         const second = yield* Effect.exit(ask(once, post("k")))
-        assert.strictEqual(counter.runs, kept === undefined ? 2 : 1)
-        if (kept === undefined) assert.deepStrictEqual(second, first)
-        else assert.strictEqual(Exit.isSuccess(second) && second.value.status, kept)
+        assert.strictEqual(counter.runs, 1)
+        assert.strictEqual(Exit.isSuccess(second) && second.value.status, kept)
+        // nobody need try again what stays the same
+        assert.strictEqual(Exit.isSuccess(second) && second.value.headers["x-should-retry"], "false")
         // it is still seen what happened, in the type and in the cause
         if (Exit.isFailure(exit)) {
           assert.deepInclude(Exit.isFailure(first) ? first.cause.reasons : [], exit.cause.reasons[0])
@@ -225,6 +228,60 @@ describe("errors", () => {
       assert.isTrue(HttpServerResponse.isHttpServerResponse(response) && response.status === 500)
     }).pipe(Effect.provide(memory))
   )
+
+  class One extends Bulkhead.Service<One>()("app/OneAtATime", { maxConcurrent: 1 }) {}
+  const turnedAway: ReadonlyArray<
+    readonly [what: string, inner: Middleware<One>, headers: Record<string, string>, first: string]
+  > = [
+    ["a guard in front of the handler", shed(One), {}, "503 unavailable"],
+    ["a deadline that had passed", deadline(), { "grpc-timeout": "0S" }, "504 timed-out"]
+  ]
+  for (const [what, inner, headers, first] of turnedAway) {
+    it.effect(`${what} has certainly let nothing begin: the request may run later`, () =>
+      Effect.gen(function* () {
+        const { app, counter } = counting()
+        const once = idempotency()(inner(app))
+        const go = yield* Deferred.make<void>()
+        const busy = yield* Effect.forkChild(One.protect()(Deferred.await(go)), { startImmediately: true })
+        assert.strictEqual(brief(yield* ask(once, post("k", { headers }))), first)
+        yield* Deferred.succeed(go, void 0)
+        yield* Fiber.join(busy)
+        assert.strictEqual(counter.runs, 0)
+        assert.strictEqual((yield* ask(once, post("k"))).text, "run 1")
+      }).pipe(Effect.provide([memory, One.layer]))
+    )
+  }
+
+  const cuts: ReadonlyArray<
+    readonly [
+      what: string,
+      cut: (
+        app: Handler
+      ) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, HttpServerRequest.HttpServerRequest>
+    ]
+  > = [
+    ["of the handler's own", Deadline.within("20 millis")],
+    ["of a middleware inside", deadline({ limit: "20 millis" })]
+  ]
+  type Handler = Effect.Effect<HttpServerResponse.HttpServerResponse>
+  for (const [what, cut] of cuts) {
+    it.effect(`the 504 of a deadline ${what} is kept, for the handler had begun`, () =>
+      Effect.gen(function* () {
+        const begun = yield* Deferred.make<void>()
+        let runs = 0
+        const slow = Effect.suspend(() => (runs++, Effect.andThen(Deferred.succeed(begun, void 0), Effect.never)))
+        const once = idempotency()(cut(slow))
+        const first = yield* Effect.forkChild(Effect.exit(ask(once, post("k"))))
+        yield* Deferred.await(begun)
+        yield* TestClock.adjust("20 millis")
+        yield* Fiber.join(first)
+        const again = yield* ask(once, post("k"))
+        assert.strictEqual(brief(again), "504 timed-out")
+        assert.strictEqual(again.headers["idempotent-replayed"], "true")
+        assert.strictEqual(runs, 1)
+      }).pipe(Effect.provide(memory))
+    )
+  }
 
   it.effect("isFinal decides", () =>
     Effect.gen(function* () {
@@ -628,6 +685,36 @@ describe("the grammar", () => {
 })
 
 describe("with real sockets", () => {
+  it.live("a circuit that is open in the middle of the handler does not charge twice", () =>
+    Effect.gen(function* () {
+      class Mail extends CircuitBreaker.Service<Mail>()("app/Mail", {
+        trip: CircuitBreaker.consecutiveFailures(1),
+        openFor: "1 minute"
+      }) {}
+      let charges = 0
+      const pay = Effect.gen(function* () {
+        charges++
+        yield* Mail.open()
+        yield* Mail.protect()(Effect.void)
+        return HttpServerResponse.text("paid")
+      })
+      for (const [path, app] of [
+        ["/inside", answerUnavailable(pay).pipe(idempotency())],
+        ["/outside", answerUnavailable(pay.pipe(idempotency()))]
+      ] as const) {
+        charges = 0
+        const built = yield* Layer.build(Layer.merge(memory, Mail.layer))
+        const url = yield* serving(HttpRouter.add("POST", path, Effect.provideContext(app, built)))
+        const send = Effect.promise(() => fetch(url + path, { method: "POST", headers: { "idempotency-key": "k" } }))
+        const first = yield* send
+        assert.deepStrictEqual([first.status, first.headers.get("idempotent-replayed")], [503, null])
+        const second = yield* send
+        assert.deepStrictEqual([second.status, second.headers.get("idempotent-replayed")], [503, "true"])
+        assert.strictEqual(charges, 1)
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("around a router, within a deadline: the client is told in time, and gets its answer later", () =>
     Effect.gen(function* () {
       const go = yield* Deferred.make<void>()
