@@ -17,7 +17,7 @@ import { currentFrame, withinRegion } from "../internal/currentCall.ts"
 import { reportDefect } from "../internal/reportDefect.ts"
 import { nowMs } from "../internal/time.ts"
 import * as validate from "../internal/validate.ts"
-import { fingerprint, parseKey } from "./idempotencyKey.ts"
+import { credentialsOf, fingerprint, parseKey } from "./idempotencyKey.ts"
 import { IdempotencyStore } from "./idempotencyStore.ts"
 import type { IdempotencyStoreError, Store } from "./idempotencyStore.ts"
 import type { Middleware } from "./middleware.ts"
@@ -39,9 +39,16 @@ export interface IdempotencyOptions<out R = never> {
   /** The methods that it is for; others are served as if this were not there. Default: {@link idempotencyDefaults}. */
   readonly methods?: ReadonlyArray<string> | undefined
   /**
-   * Whose request it is, such as the id of an account: two callers may then use the same key. By default the `Authorization` header
-   * counts as part of the payload, so that nobody gets an answer that was for another; but a caller who has a new token meanwhile
-   * must take a new key.
+   * Whose request it is, such as the id of an account, by which two callers may use the same key, and neither gets what was answered to
+   * the other. Take it from what has been authenticated: it is all that tells callers apart then.
+   *
+   * By default the credentials count as part of the payload: the headers `authorization`, `proxy-authorization`, `cookie`, `api-key`,
+   * `apikey`, `x-api-key`, `x-goog-api-key`, `ocp-apim-subscription-key`, `x-access-token`, `x-auth-token`, `x-session-token`,
+   * `client-cert`, `x-forwarded-client-cert`, `x-forwarded-user` and `x-remote-user`. The same key with others is answered 422: neither
+   * replayed nor carried out again. So say a caller
+   *
+   * - where credentials change between two attempts: cookies that rotate, tokens that are renewed, requests that are signed;
+   * - where callers are known by anything else: a certificate (mTLS), another header, an address.
    */
   readonly caller?: ((request: HttpServerRequest) => string | Effect.Effect<string, never, R>) | undefined
   /**
@@ -117,7 +124,7 @@ const notKept: Problem = {
  * | is missing, or malformed | 400; a missing one only where it is `required` |
  * | is new | the handler's; kept, errors included |
  * | belongs to a request that is running | 409, to be tried again after a second: `retry-after` and `x-should-retry: true` |
- * | belongs to a request with another method, path or body | 422 |
+ * | belongs to a request with another method, path or body, or (without `caller`) other credentials | 422 |
  * | belongs to a request that was answered | the same answer, with `idempotent-replayed: true` |
  * | belongs to one whose answer could not be kept | 409 |
  * | cannot be looked up, because the store is away | 503 |
@@ -190,8 +197,7 @@ export const idempotency = <R = never>(
           Effect.gen(function* () {
             const store = yield* IdempotencyStore
             const caller = yield* callerOf(request)
-            const credential = options?.caller === undefined ? (request.headers["authorization"] ?? "") : ""
-            const print = yield* fingerprint(request, credential, body)
+            const print = yield* fingerprint(request, options?.caller === undefined ? credentialsOf(request) : [], body)
             const handler = Effect.provideService(app, HttpServerRequest, rereadRequest(request, body))
             const once = new Once(store, JSON.stringify([caller, key]), isFinal, maxBodyBytes)
             return yield* finishing(once.answer(print, handler))

@@ -28,13 +28,43 @@ export const parseKey = (text: string): string | undefined => {
 const pathOf = (url: string): string => url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "")
 
 /**
- * SHA-256 of the method, the path with its query, who calls, and the body: of two requests with the same, one is the other sent again.
- * What stands before the body is written as JSON, so that no two lists of parts make the same text.
+ * The headers in which callers say who they are, or a proxy says whom it has let through: RFC 9110 §11, RFC 6265, RFC 9440, and what
+ * gateways and clouds have made common.
  */
-export const fingerprint = (request: HttpServerRequest, caller: string, body: ArrayBuffer): Effect.Effect<string> =>
+export const credentialHeaders: ReadonlyArray<string> = [
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "api-key",
+  "apikey",
+  "x-api-key",
+  "x-goog-api-key",
+  "ocp-apim-subscription-key",
+  "x-access-token",
+  "x-auth-token",
+  "x-session-token",
+  "client-cert",
+  "x-forwarded-client-cert",
+  "x-forwarded-user",
+  "x-remote-user"
+]
+
+/** What of it a request has, in the order above. */
+export const credentialsOf = ({ headers }: HttpServerRequest): ReadonlyArray<readonly [name: string, value: string]> =>
+  credentialHeaders.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]] as const]))
+
+/**
+ * SHA-256 of the method, the path with its query, the credentials, and the body: of two requests with the same, one is the other sent
+ * again. What stands before the body is written as JSON, so that no two lists of parts make the same text.
+ */
+export const fingerprint = (
+  request: HttpServerRequest,
+  credentials: ReadonlyArray<readonly [name: string, value: string]>,
+  body: ArrayBuffer
+): Effect.Effect<string> =>
   Effect.flatMap(WebCrypto, (web) =>
     Effect.promise(async () => {
-      const head = HttpBody.text(JSON.stringify([request.method, pathOf(request.originalUrl), caller])).body
+      const head = HttpBody.text(JSON.stringify([request.method, pathOf(request.originalUrl), credentials])).body
       const bytes = new Uint8Array(head.length + body.byteLength)
       bytes.set(head)
       bytes.set(new Uint8Array(body), head.length)

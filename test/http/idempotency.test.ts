@@ -9,7 +9,7 @@ import { resilient } from "../../src/http/client.ts"
 import { deadline } from "../../src/http/deadlineMiddleware.ts"
 import { idempotency } from "../../src/http/idempotency.ts"
 import type { IdempotencyOptions } from "../../src/http/idempotency.ts"
-import { fingerprint, parseKey } from "../../src/http/idempotencyKey.ts"
+import { credentialHeaders, fingerprint, parseKey } from "../../src/http/idempotencyKey.ts"
 import { IdempotencyStore, IdempotencyStoreError } from "../../src/http/idempotencyStore.ts"
 import type { Store } from "../../src/http/idempotencyStore.ts"
 import { forRouter } from "../../src/http/middleware.ts"
@@ -152,6 +152,23 @@ describe("the key", () => {
     }).pipe(Effect.provide(memory))
   )
 
+  for (const name of credentialHeaders) {
+    it.effect(`of who has other credentials (${name}): neither replayed nor carried out again`, () =>
+      Effect.gen(function* () {
+        const { app, counter } = counting()
+        const once = idempotency()(app)
+        const as = (value: string | undefined) =>
+          ask(once, post("k", { headers: value === undefined ? {} : { [name]: value } }))
+        assert.strictEqual((yield* as("alice")).text, "run 1")
+        for (const other of ["mallory", undefined]) {
+          assert.strictEqual(brief(yield* as(other)), "422 idempotency-key-reused")
+        }
+        assert.strictEqual((yield* as("alice")).text, "run 1")
+        assert.strictEqual(counter.runs, 1)
+      }).pipe(Effect.provide(memory))
+    )
+  }
+
   it.effect("belongs to its caller", () =>
     Effect.gen(function* () {
       const once = idempotency({ caller: ({ headers }) => Effect.succeed(headers["x-account"] ?? "") })(counting().app)
@@ -164,6 +181,8 @@ describe("the key", () => {
       assert.strictEqual(yield* as("bob", "t1"), "run 2")
       // a new token is the same caller
       assert.strictEqual(yield* as("ada", "t2"), "run 1")
+      const rotated = post("k", { headers: { "x-account": "ada", cookie: "session=2", "x-api-key": "new" } })
+      assert.strictEqual((yield* ask(once, rotated)).text, "run 1")
       const plain = idempotency({ caller: () => "ada" })(counting().app)
       assert.strictEqual((yield* ask(plain, post("k"))).text, "run 1")
     }).pipe(Effect.provide(memory))
@@ -665,8 +684,12 @@ describe("the grammar", () => {
 
   it.effect("the fingerprint does not mix up its parts, nor look at the origin", () =>
     Effect.gen(function* () {
-      const of = (method: string, url: string, caller: string, body: string) =>
-        fingerprint({ method, originalUrl: url } as never, caller, new TextEncoder().encode(body).buffer as ArrayBuffer)
+      const of = (method: string, url: string, caller: string, body: string, name = "cookie") =>
+        fingerprint(
+          { method, originalUrl: url } as never,
+          [[name, caller]],
+          new TextEncoder().encode(body).buffer as ArrayBuffer
+        )
       const one = yield* of("POST", "http://a.example/x?y", "c", "b")
       assert.match(one, /^[0-9a-f]{64}$/)
       assert.strictEqual(yield* of("POST", "https://b.example:8080/x?y", "c", "b"), one)
@@ -677,14 +700,46 @@ describe("the grammar", () => {
         yield* of("POST", "/x?y", "d", "b"),
         yield* of("POST", "/x?y", "c", "bb"),
         yield* of("POST", "/x?yc", "", "b"),
-        yield* of("POST", "/x?y", "cb", "")
+        yield* of("POST", "/x?y", "cb", ""),
+        yield* of("POST", "/x?y", "c", "b", "authorization")
       ]
-      assert.strictEqual(new Set([one, ...others]).size, 7)
+      assert.strictEqual(new Set([one, ...others]).size, 8)
     })
   )
 })
 
 describe("with real sockets", () => {
+  it.live("nobody gets the answer, nor the cookies, of another user", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const whoami = Effect.gen(function* () {
+        runs++
+        const { cookies } = yield* HttpServerRequest.HttpServerRequest
+        return HttpServerResponse.text(`secret of ${cookies["user"]}`).pipe(
+          HttpServerResponse.setCookieUnsafe("session", `of-${cookies["user"]}`)
+        )
+      })
+      const built = yield* Layer.build(memory)
+      const app = Effect.provideContext(idempotency()(whoami), built)
+      const url = yield* serving(HttpRouter.add("POST", "/", app))
+      const as = (user: string) =>
+        Effect.promise(async () => {
+          const response = await fetch(url, {
+            method: "POST",
+            headers: { cookie: `user=${user}`, "idempotency-key": "order-1" },
+            body: "x"
+          })
+          return [response.status, response.headers.get("set-cookie"), await response.text()] as const
+        })
+      assert.deepStrictEqual(yield* as("alice"), [200, "session=of-alice", "secret of alice"])
+      const [status, cookie, text] = yield* as("mallory")
+      assert.deepStrictEqual([status, cookie], [422, null])
+      assert.notInclude(text, "alice")
+      assert.deepStrictEqual(yield* as("alice"), [200, "session=of-alice", "secret of alice"])
+      assert.strictEqual(runs, 1)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a circuit that is open in the middle of the handler does not charge twice", () =>
     Effect.gen(function* () {
       class Mail extends CircuitBreaker.Service<Mail>()("app/Mail", {
