@@ -24,6 +24,7 @@ import type { Middleware } from "./middleware.ts"
 import { problem } from "./problem.ts"
 import type { Problem } from "./problem.ts"
 import { rereadRequest } from "./rereadRequest.ts"
+import { CurrentRemainder } from "./remainder.ts"
 import { replay, take } from "./storedResponse.ts"
 import type { StoredResponse } from "./storedResponse.ts"
 import { responseToCause, toResponse } from "./toResponse.ts"
@@ -146,6 +147,10 @@ const notKept: Problem = {
  *
  * Inside of {@link deadline}, of {@link shed}, and of what checks who calls. What they answer (504, 503 or 429, and 401) is then not seen
  * here, and not kept; what is answered inside of this is, a 401 and a 504 included.
+ *
+ * A handler that goes on after its deadline keeps its place in the guard of {@link shed} until it has ended: the guard bounds what really
+ * runs, however short the deadlines are that clients say. That holds for `shed` alone: the permit of a guard's own `protect` around this
+ * goes back when the waiting ends.
  *
  * **What is kept**
  *
@@ -308,6 +313,8 @@ const finishing = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
       const free = withinRegion(self, () => ({ unbounded: true }))
       return Effect.callback<A, E, R>((resume) => {
         const child = Effect.runForkWith(fiber.context as Context.Context<R>)(free)
+        // before whoever waits is told of its end, and asks what is left
+        fiber.getRef(CurrentRemainder)?.add(child)
         child.addObserver(resume)
         return Effect.suspend(() =>
           deadline !== undefined && nowMs(fiber) >= deadline.at ? Effect.void : Effect.asVoid(Fiber.await(child))

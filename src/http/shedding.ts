@@ -20,6 +20,7 @@ import * as validate from "../internal/validate.ts"
 import * as Priority from "../Priority.ts"
 import { ServerLimit } from "./deadlineMiddleware.ts"
 import type { Middleware } from "./middleware.ts"
+import { CurrentRemainder, Remainder } from "./remainder.ts"
 import { responseTo, responseToCause } from "./toResponse.ts"
 import { turnedAway } from "./turnedAway.ts"
 
@@ -65,8 +66,8 @@ type IdentifierOf<S> = S extends Context.Key<infer I, infer _> ? I : never
  *
  * The priority is in force for the handler too, and for all calls below.
  *
- * Put it inside of {@link deadline}: a request that waits in the guard's queue is then given up when its time is over. A guard that
- * is keyed needs `key`.
+ * Put it inside of {@link deadline}: a request that waits in the guard's queue is then given up when its time is over. What
+ * {@link idempotency}, inside of this, finishes after that keeps its place until it has ended. A guard that is keyed needs `key`.
  *
  * ```ts
  * import { Bulkhead } from "effect-resilience"
@@ -144,14 +145,15 @@ const guardedBy = <E, R>(
 ): Effect.Effect<HttpServerResponse, E, R> =>
   Effect.withFiber((fiber) => {
     let since: number | undefined
+    const remainder = new Remainder(fiber.getRef(CurrentRemainder))
     const outcome = (exit: Exit.Exit<unknown, unknown>): Guard.Outcome =>
       Exit.isSuccess(exit) ? outcomeOf(exit.value as Answered<E>) : outcomeOfCut(fiber, since)
     // Around all routes of a router the fiber cannot be interrupted; but who waits in a queue must be
     const admitted = Effect.interruptibleMask((restore) =>
-      protect({ name, guard, key, outcome })(
+      protect({ name, guard, key, outcome, lingering: remainder })(
         Effect.suspend(() => {
           since = nowMs(fiber)
-          return answered(restore(app))
+          return answered(Effect.provideService(restore(app), CurrentRemainder, remainder))
         })
       )
     )

@@ -20,6 +20,13 @@ export interface Options<Rejection> {
   readonly guard: Guard<Rejection>
   readonly key: string | undefined
   readonly outcome: (exit: Exit.Exit<unknown, unknown>) => Outcome
+  /** What of the effect goes on when nobody waits for it any more: until its end, what was admitted is still there. */
+  readonly lingering?: Lingering | undefined
+}
+
+export interface Lingering {
+  readonly isRunning: boolean
+  readonly whenEnded: (f: () => void) => void
 }
 
 /**
@@ -127,13 +134,31 @@ class Run<A, E, R, Rejection> implements Call {
     const permit = this.#permit
     if (permit === undefined) return undefined
     this.#permit = undefined
-    // what the effect did counts for more than what the guard does wrong
+    return this.#telling(this.#fiber, () => {
+      const outcome = this.#options.outcome(exit)
+      const settle = () => {
+        const now = monotonicMs(this.#clock)
+        return permit.settle(outcome, now - this.now, now)
+      }
+      const { lingering } = this.#options
+      if (lingering?.isRunning !== true) return settle()
+      // in a fiber of its own, because this one has ended by then, and has no context any more
+      const later = Effect.withFiber((fiber) => this.#telling(fiber, settle) ?? Effect.void)
+      const { context } = this.#fiber
+      lingering.whenEnded(() => Effect.runForkWith(context)(later))
+    })
+  }
+
+  /** What the effect did counts for more than what the guard does wrong. */
+  #telling(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    tell: () => void | Effect.Effect<void>
+  ): Effect.Effect<void> | undefined {
     const report = (cause: Cause.Cause<unknown>) =>
-      reportDefect(this.#fiber, `${this.#options.name} failed while it was told how an effect ended`, cause)
+      reportDefect(fiber, `${this.#options.name} failed while it was told how an effect ended`, cause)
     try {
-      const now = monotonicMs(this.#clock)
-      const settled = permit.settle(this.#options.outcome(exit), now - this.now, now)
-      if (settled !== undefined) return Effect.catchCause(settled, (cause) => Effect.sync(() => report(cause)))
+      const told = tell()
+      if (told !== undefined) return Effect.catchCause(told, (cause) => Effect.sync(() => report(cause)))
     } catch (defect) {
       report(Cause.die(defect))
     }
