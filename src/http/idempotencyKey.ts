@@ -6,6 +6,7 @@ import { WebCrypto } from "effect/crypto/WebCrypto"
 import * as Hex from "effect/encoding/Hex"
 import * as HttpBody from "effect/http/HttpBody"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import { withoutBoundary } from "./formData.ts"
 
 /** As long as Stripe allows; a UUID has 36. */
 const longest = 255
@@ -55,7 +56,8 @@ export const credentialsOf = ({ headers }: HttpServerRequest): ReadonlyArray<rea
 
 /**
  * SHA-256 of the method, the path with its query, the credentials, and the body: of two requests with the same, one is the other sent
- * again. What stands before the body is written as JSON, so that no two lists of parts make the same text.
+ * again. A form counts without its boundary. What is not bytes is written as JSON, so that no two lists of parts make the same text; and the
+ * body goes in by its own digest, so that it need not be copied.
  */
 export const fingerprint = (
   request: HttpServerRequest,
@@ -64,10 +66,11 @@ export const fingerprint = (
 ): Effect.Effect<string> =>
   Effect.flatMap(WebCrypto, (web) =>
     Effect.promise(async () => {
-      const head = HttpBody.text(JSON.stringify([request.method, pathOf(request.originalUrl), credentials])).body
-      const bytes = new Uint8Array(head.length + body.byteLength)
-      bytes.set(head)
-      bytes.set(new Uint8Array(body), head.length)
-      return Hex.encode(new Uint8Array(await web.subtle.digest("SHA-256", bytes)))
+      const sha256 = async (bytes: ArrayBuffer | Uint8Array<ArrayBuffer>) =>
+        Hex.encode(new Uint8Array(await web.subtle.digest("SHA-256", bytes)))
+      const form = withoutBoundary(request.headers["content-type"], new Uint8Array(body))
+      const digest = await sha256(form?.content ?? body)
+      const parts = [request.method, pathOf(request.originalUrl), credentials, form?.lengths ?? null, digest]
+      return sha256(new Uint8Array(HttpBody.text(JSON.stringify(parts)).body))
     })
   )

@@ -1,3 +1,5 @@
+import { connect, createServer as createTcpServer } from "node:net"
+import type { AddressInfo } from "node:net"
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Cause, Data, Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
@@ -686,7 +688,7 @@ describe("the grammar", () => {
     Effect.gen(function* () {
       const of = (method: string, url: string, caller: string, body: string, name = "cookie") =>
         fingerprint(
-          { method, originalUrl: url } as never,
+          { method, originalUrl: url, headers: {} } as never,
           [[name, caller]],
           new TextEncoder().encode(body).buffer as ArrayBuffer
         )
@@ -848,6 +850,63 @@ describe("with real sockets", () => {
       }).pipe(Effect.scoped)
     )
   }
+})
+
+describe("a form", () => {
+  it.live("that is encoded again has another boundary, and is the same request", () =>
+    Effect.gen(function* () {
+      const types: Array<string> = []
+      const upload = Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        types.push(request.headers["content-type"]!)
+        const parts = yield* Stream.runCollect(request.multipartStream)
+        return HttpServerResponse.text(`${types.length} upload of ${parts.length}`)
+      })
+      const built = yield* Layer.build(memory)
+      const seen: Array<string> = []
+      const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+        seen.push(headers["content-type"]!)
+        return Effect.provideContext(idempotency()(upload), built)
+      })
+      const url = yield* serving(HttpRouter.add("POST", "/", app))
+      // cuts the connection of the first answer, which it has waited for
+      let connections = 0
+      const proxy = createTcpServer((client) => {
+        const first = ++connections === 1
+        const server = connect(Number(new URL(url).port), "127.0.0.1")
+        for (const socket of [client, server]) socket.on("error", () => socket.destroy())
+        client.pipe(server)
+        if (first) server.once("data", () => (client.destroy(), server.destroy()))
+        else server.pipe(client)
+      })
+      yield* Effect.callback<void>((resume) => void proxy.listen(0, "127.0.0.1", () => resume(Effect.void)))
+      yield* Effect.addFinalizer(() => Effect.sync(() => proxy.close()))
+      const proxied = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+
+      const form = (file: string) => {
+        const data = new FormData()
+        data.append("field", "1")
+        data.append("file", new Blob([file]), "x.txt")
+        return data
+      }
+      const uploads = Policy.make({
+        name: "uploads",
+        safety: Idempotency.key(Effect.succeed("k")),
+        retry: Backoff.constant("1 millis").pipe(Backoff.times(2))
+      })
+      const client = resilient(yield* HttpClient.HttpClient, uploads)
+      const answer = yield* client.post(proxied, { body: HttpBody.formData(form("hello")) })
+      assert.deepStrictEqual(
+        [answer.status, answer.headers["idempotent-replayed"], yield* answer.text],
+        [200, "true", "1 upload of 2"]
+      )
+      assert.deepStrictEqual([connections, types.length, new Set(seen).size], [2, 1, 2])
+      const other = yield* Effect.promise(() =>
+        fetch(url, { method: "POST", body: form("hello!"), headers: { "idempotency-key": "k" } })
+      )
+      assert.strictEqual(other.status, 422)
+    }).pipe(Effect.scoped, Effect.provide(NodeHttpClient.layerUndici))
+  )
 })
 
 describe("a client that does not wait for its first answer", () => {
