@@ -17,7 +17,7 @@ import { currentFrame, withinRegion } from "../internal/currentCall.ts"
 import { reportDefect } from "../internal/reportDefect.ts"
 import { nowMs } from "../internal/time.ts"
 import * as validate from "../internal/validate.ts"
-import { credentialsOf, fingerprint, parseKey } from "./idempotencyKey.ts"
+import { callerBy, fingerprint, parseKey } from "./idempotencyKey.ts"
 import { IdempotencyStore } from "./idempotencyStore.ts"
 import type { IdempotencyStoreError, Store } from "./idempotencyStore.ts"
 import type { Middleware } from "./middleware.ts"
@@ -185,8 +185,10 @@ export const idempotency = <R = never>(
     options?.maxBodyBytes ?? idempotencyDefaults.maxBodyBytes,
     0
   )
+  const said = options?.caller
   const callerOf = (request: HttpServerRequest): Effect.Effect<string, never, R> => {
-    const caller = options?.caller?.(request) ?? ""
+    if (said === undefined) return callerBy(request)
+    const caller = said(request)
     return Effect.isEffect(caller) ? caller : Effect.succeed(caller)
   }
   return <E, R2>(app: Effect.Effect<HttpServerResponse, E, R2>) =>
@@ -202,10 +204,12 @@ export const idempotency = <R = never>(
           Effect.gen(function* () {
             const store = yield* IdempotencyStore
             const caller = yield* callerOf(request)
-            const print = yield* fingerprint(request, options?.caller === undefined ? credentialsOf(request) : [], body)
+            const print = yield* fingerprint(request, caller, body)
             const handler = Effect.provideService(app, HttpServerRequest, rereadRequest(request, body))
-            const once = new Once(store, JSON.stringify([caller, key]), isFinal, maxBodyBytes)
-            return yield* finishing(once.answer(print, handler))
+            // a key belongs to a caller only where it is known who that is: credentials may have changed, and are told apart by the print
+            const name = JSON.stringify([said === undefined ? "" : caller, key])
+            const once = new Once(store, name, isFinal, maxBodyBytes)
+            return yield* finishing(once.answer(print, caller, handler))
           })
       })
     })
@@ -227,9 +231,10 @@ class Once {
 
   answer<E, R>(
     print: string,
+    caller: string,
     handler: Effect.Effect<HttpServerResponse, E, R>
   ): Effect.Effect<HttpServerResponse, E, R> {
-    return Effect.matchEffect(this.#store.begin(this.#key, print), {
+    return Effect.matchEffect(this.#store.begin(this.#key, print, caller), {
       onFailure: (error) => Effect.as(report(error), toResponse(error)),
       onSuccess: (begun) => {
         switch (begun._tag) {

@@ -51,26 +51,32 @@ export const credentialHeaders: ReadonlyArray<string> = [
 ]
 
 /** What of it a request has, in the order above. */
-export const credentialsOf = ({ headers }: HttpServerRequest): ReadonlyArray<readonly [name: string, value: string]> =>
+const credentialsOf = ({ headers }: HttpServerRequest): ReadonlyArray<readonly [name: string, value: string]> =>
   credentialHeaders.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]] as const]))
 
-/**
- * SHA-256 of the method, the path with its query, the credentials, and the body: of two requests with the same, one is the other sent
- * again. A form counts without its boundary. What is not bytes is written as JSON, so that no two lists of parts make the same text; and the
- * body goes in by its own digest, so that it need not be copied.
- */
-export const fingerprint = (
-  request: HttpServerRequest,
-  credentials: ReadonlyArray<readonly [name: string, value: string]>,
-  body: ArrayBuffer
-): Effect.Effect<string> =>
+const sha256 = (bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Effect.Effect<string> =>
   Effect.flatMap(WebCrypto, (web) =>
-    Effect.promise(async () => {
-      const sha256 = async (bytes: ArrayBuffer | Uint8Array<ArrayBuffer>) =>
-        Hex.encode(new Uint8Array(await web.subtle.digest("SHA-256", bytes)))
-      const form = withoutBoundary(request.headers["content-type"], new Uint8Array(body))
-      const digest = await sha256(form?.content ?? body)
-      const parts = [request.method, pathOf(request.originalUrl), credentials, form?.lengths ?? null, digest]
-      return sha256(new Uint8Array(HttpBody.text(JSON.stringify(parts)).body))
-    })
+    Effect.promise(async () => Hex.encode(new Uint8Array(await web.subtle.digest("SHA-256", bytes))))
   )
+
+/** Written as JSON, so that no two lists of parts make the same text. */
+const sha256OfParts = (parts: ReadonlyArray<unknown>): Effect.Effect<string> =>
+  sha256(new Uint8Array(HttpBody.text(JSON.stringify(parts)).body))
+
+/** SHA-256 of the credentials; "" without any. */
+export const callerBy = (request: HttpServerRequest): Effect.Effect<string> => {
+  const credentials = credentialsOf(request)
+  return credentials.length === 0 ? Effect.succeed("") : sha256OfParts(credentials)
+}
+
+/**
+ * SHA-256 of the method, the path with its query, who calls, and the body: of two requests with the same, one is the other sent
+ * again. A form counts without its boundary. The body goes in by its own digest, so that it need not be copied.
+ */
+export const fingerprint = (request: HttpServerRequest, caller: string, body: ArrayBuffer): Effect.Effect<string> =>
+  Effect.suspend(() => {
+    const form = withoutBoundary(request.headers["content-type"], new Uint8Array(body))
+    return Effect.flatMap(sha256(form?.content ?? body), (digest) =>
+      sha256OfParts([request.method, pathOf(request.originalUrl), caller, form?.lengths ?? null, digest])
+    )
+  })

@@ -2,16 +2,19 @@
  * Which idempotency keys are in use, and what their requests were answered with: the store in memory. Pure; synchronous, and so
  * atomic. `now` is monotonic milliseconds.
  */
+import { Shares } from "./idempotencyShares.ts"
 import type { Begun } from "./idempotencyStore.ts"
 import type { StoredResponse } from "./storedResponse.ts"
 
 interface Running {
   readonly fingerprint: string
+  readonly caller: string
   readonly claim: string
 }
 
 interface Finished {
   readonly fingerprint: string
+  readonly caller: string
   readonly response: StoredResponse | undefined
   readonly expiresAt: number
 }
@@ -22,6 +25,7 @@ export class Ledger {
   readonly #running = new Map<string, Running>()
   /** In the order in which they finished, and so in which they expire. */
   readonly #finished = new Map<string, Finished>()
+  readonly #shares = new Shares()
   #claims = 0
 
   constructor(max: number, timeToLiveMs: number) {
@@ -34,8 +38,8 @@ export class Ledger {
     return this.#running.size + this.#finished.size
   }
 
-  /** `undefined`: there is no room, because as many requests as it holds keys are running. */
-  begin(key: string, fingerprint: string, now: number): Begun | undefined {
+  /** `undefined`: there is no room, because what would have to go is running. */
+  begin(key: string, fingerprint: string, caller: string, now: number): Begun | undefined {
     this.#expire(now)
     const running = this.#running.get(key)
     const finished = this.#finished.get(key)
@@ -43,9 +47,10 @@ export class Ledger {
     if (known !== undefined && known.fingerprint !== fingerprint) return { _tag: "Mismatch" }
     if (running !== undefined) return { _tag: "InProgress" }
     if (finished !== undefined) return { _tag: "Completed", response: finished.response }
-    if (!this.#makeRoom()) return undefined
+    if (!this.#makeRoom(caller)) return undefined
     const claim = String(++this.#claims)
-    this.#running.set(key, { fingerprint, claim })
+    this.#running.set(key, { fingerprint, caller, claim })
+    this.#shares.begin(caller)
     return { _tag: "Started", claim }
   }
 
@@ -53,24 +58,35 @@ export class Ledger {
     const running = this.#running.get(key)
     if (running?.claim !== claim) return
     this.#running.delete(key)
-    this.#finished.set(key, { fingerprint: running.fingerprint, response, expiresAt: now + this.#timeToLiveMs })
+    const { caller, fingerprint } = running
+    this.#finished.set(key, { fingerprint, caller, response, expiresAt: now + this.#timeToLiveMs })
+    this.#shares.answer(caller, key)
   }
 
   release(key: string, claim: string): void {
-    if (this.#running.get(key)?.claim === claim) this.#running.delete(key)
+    const running = this.#running.get(key)
+    if (running?.claim !== claim) return
+    this.#running.delete(key)
+    this.#shares.end(running.caller, key)
   }
 
   #expire(now: number): void {
     for (const [key, { expiresAt }] of this.#finished) {
       if (expiresAt > now) return
-      this.#finished.delete(key)
+      this.#forget(key)
     }
   }
 
-  /** The one that is nearest to its end goes first; what runs never does, because it would run again. */
-  #makeRoom(): boolean {
+  /** What runs is never forgotten, because it would run again. */
+  #makeRoom(caller: string): boolean {
     if (this.size < this.#max) return true
-    for (const key of this.#finished.keys()) return this.#finished.delete(key)
-    return false
+    const key = this.#shares.toGiveUp(caller)
+    if (key !== undefined) this.#forget(key)
+    return key !== undefined
+  }
+
+  #forget(key: string): void {
+    this.#shares.end(this.#finished.get(key)!.caller, key)
+    this.#finished.delete(key)
   }
 }

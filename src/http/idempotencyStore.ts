@@ -44,7 +44,15 @@ export type Begun =
  * @category models
  */
 export interface Store {
-  readonly begin: (key: string, fingerprint: string) => Effect.Effect<Begun, IdempotencyStoreError>
+  readonly begin: (
+    key: string,
+    fingerprint: string,
+    /**
+     * Whose request it is: what the middleware's `caller` says, or else a hash of the credentials, "" without any. For a store of limited
+     * size, so that one caller cannot push out what is kept for the others; it tells no two keys apart.
+     */
+    caller: string
+  ) => Effect.Effect<Begun, IdempotencyStoreError>
   readonly complete: (
     key: string,
     claim: string,
@@ -77,9 +85,13 @@ export const idempotencyMemoryDefaults = { max: 10_000, timeToLive: "24 hours" }
 /**
  * The store that {@link idempotency} uses.
  *
- * `layerMemory` keeps everything in this process: a request that is sent again must come to the same one. When it is full, the answer
- * that is nearest to its end is forgotten, and its request would be carried out again; while as many requests run as it holds keys,
- * it takes no more, and they are answered 503. `InvalidOption` is what it dies with if an option is wrong.
+ * `layerMemory` keeps everything in this process: a request that is sent again must come to the same one. When it is full, an answer is
+ * forgotten, and its request would be carried out again: the one nearest to its end of the caller who has most keys. So who floods it
+ * pushes out his own answers first, and a caller who has fewer than its share loses none. What runs is never forgotten: a caller who has
+ * more keys than any other, and all of them running, gets no more, and is answered 503.
+ *
+ * Who can call by any number of names has any number of shares, though. So let it stand inside of what checks who calls, take `caller`
+ * from there, and make `max` as large as what comes in a `timeToLive`. `InvalidOption` is what it dies with if an option is wrong.
  *
  * @since 0.1.0
  * @category services
@@ -98,9 +110,9 @@ const memory = (options: MemoryOptions | undefined): Store => {
   const withNow = <A, E>(f: (now: number) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.withFiber((fiber) => f(monotonicMs(fiber.getRef(Clock.Clock))))
   return {
-    begin: (key, fingerprint) =>
+    begin: (key, fingerprint, caller) =>
       withNow((now) => {
-        const begun = ledger.begin(key, fingerprint, now)
+        const begun = ledger.begin(key, fingerprint, caller, now)
         return begun === undefined ? Effect.fail(full(max)) : Effect.succeed(begun)
       }),
     complete: (key, claim, response) => withNow((now) => Effect.sync(() => ledger.complete(key, claim, response, now))),
@@ -109,4 +121,7 @@ const memory = (options: MemoryOptions | undefined): Store => {
 }
 
 const full = (max: number) =>
-  new IdempotencyStoreError({ operation: "begin", cause: `${max} requests are running, and max is ${max}` })
+  new IdempotencyStoreError({
+    operation: "begin",
+    cause: `its caller has too many requests running, of ${max} at most`
+  })
