@@ -23,6 +23,7 @@ import type { IdempotencyStoreError, Store } from "./idempotencyStore.ts"
 import type { Middleware } from "./middleware.ts"
 import { problem } from "./problem.ts"
 import type { Problem } from "./problem.ts"
+import { requestBody } from "./requestBody.ts"
 import { rereadRequest } from "./rereadRequest.ts"
 import { CurrentRemainder } from "./remainder.ts"
 import { replay, take } from "./storedResponse.ts"
@@ -60,6 +61,11 @@ export interface IdempotencyOptions<out R = never> {
   readonly isFinal?: ((response: HttpServerResponse) => boolean) | undefined
   /** The largest body of a response that is kept, in bytes: a whole number of at least 0. Default: {@link idempotencyDefaults}. */
   readonly maxBodyBytes?: number | undefined
+  /**
+   * The largest body of a request that is taken, in bytes: a whole number of at least 0. It is in memory as a whole while the handler
+   * runs. Default: Effect's `MaxBodySize`, where that is set, or else that of {@link idempotencyDefaults}.
+   */
+  readonly maxRequestBytes?: number | undefined
 }
 
 /**
@@ -68,6 +74,7 @@ export interface IdempotencyOptions<out R = never> {
  * - `isFinal`: everything but what {@link shed} or {@link deadline}, inside of this, answers to a request that it turns away. All that the
  *   handler itself answers is kept, as the draft asks, 429, 503 and 504 included: it may have had an effect before.
  * - `maxBodyBytes`: 16 KiB, more than the answers to such requests usually have; it bounds what 10 000 keys take to 160 MB.
+ * - `maxRequestBytes`: 1 MiB, as nginx takes; say more where files are uploaded.
  *
  * @since 0.1.0
  * @category constants
@@ -76,7 +83,8 @@ export const idempotencyDefaults = {
   required: true,
   methods: ["POST", "PATCH"] as ReadonlyArray<string>,
   isFinal: (response: HttpServerResponse): boolean => !isTurnedAway(response),
-  maxBodyBytes: 16_384
+  maxBodyBytes: 16_384,
+  maxRequestBytes: 1_048_576
 } as const
 
 const missing: Problem = {
@@ -123,6 +131,7 @@ const notKept: Problem = {
  * | the key | answer |
  * |---|---|
  * | is missing, or malformed | 400; a missing one only where it is `required` |
+ * | comes with a body that is too large | 413 |
  * | is new | the handler's; kept, errors included |
  * | belongs to a request that is running | 409, to be tried again after a second: `retry-after` and `x-should-retry: true` |
  * | belongs to a request with another method, path or body, or (without `caller`) other credentials | 422 |
@@ -185,6 +194,10 @@ export const idempotency = <R = never>(
     options?.maxBodyBytes ?? idempotencyDefaults.maxBodyBytes,
     0
   )
+  const maxRequestBytes =
+    options?.maxRequestBytes === undefined
+      ? undefined
+      : validate.integer("Http.idempotency: maxRequestBytes", options.maxRequestBytes, 0)
   const said = options?.caller
   const callerOf = (request: HttpServerRequest): Effect.Effect<string, never, R> => {
     if (said === undefined) return callerBy(request)
@@ -198,8 +211,8 @@ export const idempotency = <R = never>(
       if (header === undefined) return required && methods.has(request.method) ? Effect.succeed(problem(missing)) : app
       const key = parseKey(header)
       if (key === undefined) return Effect.succeed(problem(malformed))
-      return Effect.matchEffect(request.arrayBuffer, {
-        onFailure: (error) => responseToCause(Cause.fail(error)),
+      return Effect.matchEffect(requestBody(request, maxRequestBytes, idempotencyDefaults.maxRequestBytes), {
+        onFailure: Effect.succeed,
         onSuccess: (body) =>
           Effect.gen(function* () {
             const store = yield* IdempotencyStore

@@ -595,12 +595,15 @@ describe("the store", () => {
 describe("options", () => {
   it("refuses a size below 0, and takes undefined", () => {
     assert.throws(() => idempotency({ maxBodyBytes: -1 }), InvalidOption)
+    assert.throws(() => idempotency({ maxRequestBytes: -1 }), InvalidOption)
+    assert.throws(() => idempotency({ maxRequestBytes: 1.5 }), InvalidOption)
     const none: IdempotencyOptions = {
       required: undefined,
       methods: undefined,
       caller: undefined,
       isFinal: undefined,
-      maxBodyBytes: undefined
+      maxBodyBytes: undefined,
+      maxRequestBytes: undefined
     }
     idempotency(none)
   })
