@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Deadline from "../Deadline.ts"
 import * as validate from "../internal/validate.ts"
 import type { Middleware } from "./middleware.ts"
+import { headerName } from "./optionChecks.ts"
 import { toResponse } from "./toResponse.ts"
 import { turnedAway } from "./turnedAway.ts"
 
@@ -83,7 +84,7 @@ export const ServerLimit = /*#__PURE__*/ Context.Reference<number | undefined>("
  * @category middleware
  */
 export const deadline = (options?: DeadlineOptions | undefined): Middleware<never> => {
-  const codecs = options?.codecs ?? deadlineDefaults.codecs
+  const codecs = checked(options?.codecs ?? deadlineDefaults.codecs)
   const reserveMs = validate.duration("Http.deadline: reserve", options?.reserve ?? deadlineDefaults.reserve)
   const limitMs =
     options?.limit === undefined ? undefined : validate.duration("Http.deadline: limit", options.limit, "positive")
@@ -95,6 +96,17 @@ export const deadline = (options?: DeadlineOptions | undefined): Middleware<neve
       const limited = limitMs === undefined ? app : Effect.provideService(app, ServerLimit, limitMs)
       return leftMs === Infinity ? limited : within(limited, leftMs, now)
     })
+}
+
+const checked = (codecs: ReadonlyArray<Deadline.Codec>): ReadonlyArray<Deadline.Codec> => {
+  if (!Array.isArray(codecs)) validate.invalid("Http.deadline: codecs", codecs, "a list of codecs")
+  for (const codec of codecs) {
+    if (typeof codec?.decode !== "function") {
+      validate.invalid("Http.deadline: codecs", codec, "a codec, such as Deadline.grpcTimeout")
+    }
+    headerName("Http.deadline: the header of a codec", codec.header)
+  }
+  return codecs
 }
 
 /** What the client said, in milliseconds; without a word of it there is no end. */

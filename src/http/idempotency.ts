@@ -21,6 +21,7 @@ import { callerBy, fingerprint, parseKey } from "./idempotencyKey.ts"
 import { IdempotencyStore } from "./idempotencyStore.ts"
 import type { IdempotencyStoreError, Store } from "./idempotencyStore.ts"
 import type { Middleware } from "./middleware.ts"
+import { callable, methods as methodSet } from "./optionChecks.ts"
 import { problem } from "./problem.ts"
 import type { Problem } from "./problem.ts"
 import { requestBody } from "./requestBody.ts"
@@ -38,7 +39,10 @@ import { isTurnedAway } from "./turnedAway.ts"
 export interface IdempotencyOptions<out R = never> {
   /** Whether a request without a key is refused; else it is served as if this were not there. Default: {@link idempotencyDefaults}. */
   readonly required?: boolean | undefined
-  /** The methods that it is for; others are served as if this were not there. Default: {@link idempotencyDefaults}. */
+  /**
+   * The methods that it is for, in upper case, because methods are case-sensitive; at least one. Others are served as if this were not
+   * there. Default: {@link idempotencyDefaults}.
+   */
   readonly methods?: ReadonlyArray<string> | undefined
   /**
    * Whose request it is, such as the id of an account, by which two callers may use the same key, and neither gets what was answered to
@@ -186,9 +190,9 @@ const notKept: Problem = {
 export const idempotency = <R = never>(
   options?: IdempotencyOptions<R> | undefined
 ): Middleware<IdempotencyStore | R> => {
-  const methods = new Set(options?.methods ?? idempotencyDefaults.methods)
+  const methods = methodSet("Http.idempotency: methods", options?.methods ?? idempotencyDefaults.methods)
   const required = options?.required ?? idempotencyDefaults.required
-  const isFinal = options?.isFinal ?? idempotencyDefaults.isFinal
+  const isFinal = callable("Http.idempotency: isFinal", options?.isFinal) ?? idempotencyDefaults.isFinal
   const maxBodyBytes = validate.integer(
     "Http.idempotency: maxBodyBytes",
     options?.maxBodyBytes ?? idempotencyDefaults.maxBodyBytes,
@@ -198,7 +202,7 @@ export const idempotency = <R = never>(
     options?.maxRequestBytes === undefined
       ? undefined
       : validate.integer("Http.idempotency: maxRequestBytes", options.maxRequestBytes, 0)
-  const said = options?.caller
+  const said = callable("Http.idempotency: caller", options?.caller)
   const callerOf = (request: HttpServerRequest): Effect.Effect<string, never, R> => {
     if (said === undefined) return callerBy(request)
     const caller = said(request)

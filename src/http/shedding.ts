@@ -20,6 +20,7 @@ import * as validate from "../internal/validate.ts"
 import * as Priority from "../Priority.ts"
 import { ServerLimit } from "./deadlineMiddleware.ts"
 import type { Middleware } from "./middleware.ts"
+import { callable, headerName } from "./optionChecks.ts"
 import { CurrentRemainder, Remainder } from "./remainder.ts"
 import { responseTo, responseToCause } from "./toResponse.ts"
 import { turnedAway } from "./turnedAway.ts"
@@ -96,11 +97,19 @@ export const shed: {
   Service: GuardService & { readonly keyed?: boolean },
   options?: ShedOptions<R> | undefined
 ): Middleware<unknown> => {
+  if (!Context.isKey(Service)) {
+    validate.invalid("Http.shed: guard", Service, "the class of a guard, such as Bulkhead.Service makes")
+  }
   const priority = options?.priority ?? shedDefaults.priority
-  const header = validate
-    .name("Http.shed: priorityHeader", options?.priorityHeader ?? shedDefaults.priorityHeader)
-    .toLowerCase()
-  const trust = options?.trust
+  const header = headerName(
+    "Http.shed: priorityHeader",
+    validate.name("Http.shed: priorityHeader", options?.priorityHeader ?? shedDefaults.priorityHeader).toLowerCase()
+  )
+  const trust = callable("Http.shed: trust", options?.trust)
+  const keyOf = callable("Http.shed: key", options?.key)
+  if (Service.keyed === true && keyOf === undefined) {
+    validate.invalid("Http.shed: key", keyOf, "a function, because the guard is kept by keys")
+  }
   const at = byLevel(priority)
   const levelOf = (request: HttpServerRequest): Priority.Priority | Effect.Effect<Priority.Priority, never, R> => {
     const said = trust && request.headers[header]?.trim()
@@ -112,7 +121,7 @@ export const shed: {
   return <E, R2>(app: Effect.Effect<HttpServerResponse, E, R2>) =>
     Effect.withFiber((fiber): Effect.Effect<HttpServerResponse, E, unknown> => {
       const request = Context.getUnsafe(fiber.context, HttpServerRequest)
-      const key = Service.keyed === false ? undefined : options?.key?.(request)
+      const key = Service.keyed === false ? undefined : keyOf?.(request)
       const guarded = Effect.flatMap(Service, (guard) => guardedBy(guard, Service.key, key, app))
       const level = levelOf(request)
       return Effect.isEffect(level) ? Effect.flatMap(level, (level) => at[level](guarded)) : at[level](guarded)

@@ -190,9 +190,17 @@ describe("options", () => {
   for (const [what, options] of [
     ["limit of 0", { limit: 0 }],
     ["limit without end", { limit: "Infinity" }],
-    ["reserve below 0", { reserve: -1 }]
+    ["limit that is no duration", { limit: "soon" }],
+    ["limit that is null", { limit: null }],
+    ["reserve below 0", { reserve: -1 }],
+    ["reserve without end", { reserve: Infinity }],
+    ["codec instead of a list", { codecs: Deadline.grpcTimeout }],
+    ["list of what is no codec", { codecs: [undefined] }],
+    ["codec that cannot decode", { codecs: [{ header: "x-left" }] }],
+    ["codec whose header would never be met", { codecs: [{ ...Deadline.grpcTimeout, header: "Grpc-Timeout" }] }],
+    ["codec without a header", { codecs: [{ ...Deadline.grpcTimeout, header: undefined }] }]
   ] as const) {
-    it(`refuses a ${what}`, () => assert.throws(() => deadline(options as DeadlineOptions), InvalidOption))
+    it(`refuses a ${what}`, () => assert.throws(() => deadline(options as never), InvalidOption))
   }
   it("may all be undefined", () => {
     deadline({ codecs: undefined, limit: undefined, reserve: undefined })

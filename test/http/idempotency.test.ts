@@ -593,10 +593,25 @@ describe("the store", () => {
 })
 
 describe("options", () => {
-  it("refuses a size below 0, and takes undefined", () => {
-    assert.throws(() => idempotency({ maxBodyBytes: -1 }), InvalidOption)
-    assert.throws(() => idempotency({ maxRequestBytes: -1 }), InvalidOption)
-    assert.throws(() => idempotency({ maxRequestBytes: 1.5 }), InvalidOption)
+  const bad: ReadonlyArray<readonly [option: string, options: object]> = [
+    ["maxBodyBytes", { maxBodyBytes: -1 }],
+    ["maxRequestBytes", { maxRequestBytes: -1 }],
+    ["maxRequestBytes", { maxRequestBytes: 1.5 }],
+    ["methods", { methods: ["post"] }],
+    ["methods", { methods: ["POST", "Patch"] }],
+    ["methods", { methods: [] }],
+    ["methods", { methods: "POST" }],
+    ["methods", { methods: [undefined] }],
+    ["caller", { caller: "ada" }],
+    ["isFinal", { isFinal: true }]
+  ]
+  for (const [option, options] of bad) {
+    it(`refuses ${JSON.stringify(options)}`, () =>
+      assert.throws(() => idempotency(options), new RegExp(`^Http.idempotency: ${option} must be `)))
+  }
+
+  it("takes undefined, and methods that are rare", () => {
+    idempotency({ methods: ["POST", "M-SEARCH", "X"] })
     const none: IdempotencyOptions = {
       required: undefined,
       methods: undefined,

@@ -287,16 +287,26 @@ describe("priority", () => {
 describe("options and types", () => {
   it("refuses a priority that is none, and a header without a name", () => {
     assert.throws(() => shed(Closed, { priority: "urgent" as never }), InvalidOption)
-    assert.throws(() => shed(Closed, { priorityHeader: " " }), InvalidOption)
+    for (const priorityHeader of [" ", "a header", "x:y", 1 as never]) {
+      assert.throws(() => shed(Closed, { priorityHeader }), InvalidOption, "priorityHeader")
+    }
     shed(Closed, { priority: undefined, priorityHeader: undefined, trust: undefined, key: undefined })
+  })
+
+  it("refuses what is no guard, and what is no function", () => {
+    for (const guard of [null, undefined, {}, "app/Closed", new Book()]) {
+      assert.throws(() => shed(guard as never), InvalidOption, "Http.shed: guard must be the class of a guard")
+    }
+    assert.throws(() => shed(Closed, { trust: true as never }), InvalidOption, "Http.shed: trust")
+    assert.throws(() => shed(Closed, { key: "k" as never }), InvalidOption, "Http.shed: key")
   })
 
   it("a keyed guard needs a key, and what trust needs is needed", () => {
     class Keyed extends Bulkhead.Service<Keyed>()("app/Keyed", { maxConcurrent: 1, keys: {} }) {}
     // @ts-expect-error: no key
-    shed(Keyed)
+    assert.throws(() => shed(Keyed), InvalidOption)
     // @ts-expect-error: no key
-    shed(Keyed, { priority: "low" })
+    assert.throws(() => shed(Keyed, { priority: "low" }), InvalidOption)
     const needy = shed(Keyed, { key: () => "k", trust: () => Effect.as(Closed, true) })
     const app: Effect.Effect<HttpServerResponse.HttpServerResponse, never, unknown> = needy(ok)
     // @ts-expect-error: it needs Closed and Keyed
