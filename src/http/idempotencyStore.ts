@@ -123,5 +123,5 @@ const memory = (options: MemoryOptions | undefined): Store => {
 const full = (max: number) =>
   new IdempotencyStoreError({
     operation: "begin",
-    cause: `its caller has too many requests running, of ${max} at most`
+    cause: `it holds ${max} keys, and none can be forgotten for this caller`
   })

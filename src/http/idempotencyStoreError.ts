@@ -19,6 +19,16 @@ export class IdempotencyStoreError
   }
 
   override get message(): string {
-    return `the store of idempotency keys failed to ${this.operation} a request: ${String(this.cause)}`
+    const why = reasonOf(this.cause)
+    return `the store of idempotency keys failed to ${this.operation} a request${why === undefined ? "" : `: ${why}`}`
   }
+}
+
+/** What a store failed with may be anything: what says nothing is left out. */
+const reasonOf = (cause: unknown): string | undefined => {
+  if (cause === undefined || cause === null || cause === "") return undefined
+  if (typeof cause !== "object" || cause instanceof Error) return String(cause)
+  const { _tag, code, message } = cause as Readonly<Record<string, unknown>>
+  const said = [_tag, message ?? code].filter((part) => typeof part === "string" && part !== "")
+  return said.length === 0 ? undefined : said.join(": ")
 }
