@@ -332,7 +332,7 @@ const finishing = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
   Effect.interruptible(
     Effect.withFiber((fiber) => {
       const deadline = currentFrame(fiber)?.deadline
-      const free = withinRegion(self, () => ({ unbounded: true }))
+      const free = withinRegion(self, () => ({ unbounded: "uncut" }))
       return Effect.callback<A, E, R>((resume) => {
         const child = Effect.runForkWith(fiber.context as Context.Context<R>)(free)
         // before whoever waits is told of its end, and asks what is left

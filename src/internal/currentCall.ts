@@ -81,8 +81,8 @@ export const tasksAround = (frame: Frame | undefined): ReadonlyArray<Task> => {
 
 export interface Change {
   readonly deadline?: DeadlineInForce | undefined
-  /** No deadline around counts here. */
-  readonly unbounded?: boolean
+  /** No deadline around counts here; with "uncut" nor does the end of an attempt around, because nothing interrupts what runs here. */
+  readonly unbounded?: boolean | "uncut"
   readonly task?: Task
   readonly interposer?: Interposer
 }
@@ -148,11 +148,11 @@ export class Region implements Frame {
   }
 
   get deadline() {
-    return this.change.unbounded === true ? undefined : nearest(this.change.deadline, this.parent, this.since)
+    return this.change.unbounded ? undefined : nearest(this.change.deadline, this.parent, this.since)
   }
 
   get attemptEnds() {
-    return attemptEnds(0, undefined, this.parent, this.since)
+    return this.change.unbounded === "uncut" ? undefined : attemptEnds(0, undefined, this.parent, this.since)
   }
 
   // outside every policy: the first attempt of nothing in particular

@@ -6,7 +6,16 @@ import { Arbitrary, Cause, Data, Deferred, Effect, Exit, Fiber, Layer, Option, S
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { HttpBody, HttpClient, HttpRouter, HttpServerRequest, HttpServerResponse, Multipart } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Backoff, Bulkhead, CircuitBreaker, Deadline, Idempotency, InvalidOption, Policy } from "effect-resilience"
+import {
+  Backoff,
+  Bulkhead,
+  CircuitBreaker,
+  Deadline,
+  Idempotency,
+  InvalidOption,
+  Policy,
+  withResilience
+} from "effect-resilience"
 import { resilient } from "../../src/http/client.ts"
 import { deadline } from "../../src/http/deadlineMiddleware.ts"
 import { idempotency } from "../../src/http/idempotency.ts"
@@ -19,6 +28,7 @@ import type { Middleware } from "../../src/http/middleware.ts"
 import { shed } from "../../src/http/shedding.ts"
 import { answerUnavailable } from "../../src/http/toResponse.ts"
 import { holds, integers } from "../property.ts"
+import { fake, status } from "./fake.ts"
 import { ask, serving } from "./serverKit.ts"
 import type { Sent } from "./serverKit.ts"
 
@@ -498,6 +508,18 @@ describe("what has begun is finished", () => {
       const again = yield* eventually(ask(once, post("k")), ({ status }) => status !== 409)
       assert.strictEqual(again.text, "paid")
       assert.deepStrictEqual(log, ["no deadline", "done", "closed"])
+    }).pipe(Effect.provide(memory))
+  )
+
+  it.effect("what it calls is told of no end that does not cut it, be it of a deadline or of an attempt around", () =>
+    Effect.gen(function* () {
+      const bank = fake(status(200))
+      const client = resilient(bank.client, Policy.make({ name: "bank", safety: "idempotent" }))
+      const pay = Effect.as(client.get("http://bank.example/"), HttpServerResponse.text("paid"))
+      const once = idempotency()(Effect.orDie(pay))
+      const around = Policy.make({ name: "around", attemptTimeout: "1 second", deadline: "2 seconds" })
+      yield* withResilience(ask(once, post("k")), around)
+      assert.deepStrictEqual(bank.header("grpc-timeout"), [undefined])
     }).pipe(Effect.provide(memory))
   )
 
