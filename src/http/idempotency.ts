@@ -151,7 +151,7 @@ const notKept: Problem = {
  *
  * A handler that fails, dies or interrupts itself has the answer to that kept, too, because of what it may have done before: the 503 of a
  * circuit that is open in the middle of it, and the 504 of a deadline of its own. The key is left free only where the request has certainly
- * not been begun: by {@link shed} and {@link deadline}, where they stand inside of this and turn it away. If your handler has
+ * not been begun: by {@link shed} and {@link deadline}, where they stand directly inside of this and turn it away. If your handler has
  * other answers of which you know that, say so with `isFinal`.
  *
  * A replayed error says `x-should-retry: false`, because it will be the same for as long as it is kept.
