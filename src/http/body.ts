@@ -5,6 +5,10 @@ import * as Effect from "effect/Effect"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Stream from "effect/Stream"
+import type { Fiber } from "effect"
+import { bounded } from "../internal/bounded.ts"
+import { currentFrame } from "../internal/currentCall.ts"
+import { nowMs } from "../internal/time.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
 
@@ -12,18 +16,30 @@ type Response = HttpClientResponse.HttpClientResponse
 const maxBytes = 64 * 1024
 
 /** How long is waited for it. A connection that takes longer is not worth keeping. */
-const patience = "1 second"
+const patienceMs = 1_000
+
+/** The imprecision of the host's timers: in less, whoever cuts the attempt may come first. */
+const leastMs = 2
 
 /** The web's class of responses; its types are those of whoever uses the library. */
 const Web = globalThis as unknown as {
   readonly Response: new (body: Uint8Array, init: { readonly headers: Record<string, string> }) => object
 }
 
-/** A failed response with its body in memory. Of a body that is too long, or too slow, there is what had come by then. */
+/**
+ * A failed response with its body in memory. Of a body that is too long, or too slow, there is what had come by then.
+ *
+ * The verdict is known from the head. It would be lost if the attempt were cut while its body is read: so the body has half of the time that
+ * the attempt has left, and the other half is for a host that is late.
+ */
 export const held = (response: Response): Effect.Effect<Response> =>
-  Effect.suspend(() => {
+  Effect.withFiber((fiber) => {
     const chunks: Array<Uint8Array> = []
     let size = 0
+    const copied = () => Effect.succeed(copy(response, concat(chunks, size).subarray(0, maxBytes)))
+    const ms = Math.min(patienceMs, timeLeftMs(fiber) / 2)
+    // opened and closed, which cancels it
+    if (ms < leastMs) return Effect.flatMap(Effect.exit(Effect.scoped(Stream.toPull(response.stream))), copied)
     // what is left unread when the stream is given up is cancelled, and its connection with it
     const reading = Stream.runForEach(
       Stream.takeUntil(response.stream, (chunk) => size + chunk.byteLength > maxBytes),
@@ -33,9 +49,14 @@ export const held = (response: Response): Effect.Effect<Response> =>
           chunks.push(chunk)
         })
     )
-    const read = Effect.exit(Effect.timeoutOption(reading, patience))
-    return Effect.map(read, () => copy(response, concat(chunks, size).subarray(0, maxBytes)))
+    return bounded(fiber, fiber.context, reading, ms, copied)
   })
+
+/** How long until something cuts what runs here: a timeout of its attempt, or a deadline. */
+const timeLeftMs = (fiber: Fiber.Fiber<unknown, unknown>): number => {
+  const frame = currentFrame(fiber)
+  return Math.min(frame?.attemptEnds ?? Infinity, frame?.deadline?.at ?? Infinity) - nowMs(fiber)
+}
 
 /** A response whose whole body has come. */
 export const inMemory = (response: Response): Effect.Effect<Response, HttpClientError> =>

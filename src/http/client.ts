@@ -78,8 +78,9 @@ type Accepted<P, E> = Types.Accepted<WithFaults<Types.OptionsOf<P>>, E | HttpCli
  *   no method. A body that cannot be sent twice is never sent again.
  * - **Breakers and budgets with keys** are kept by origin.
  * - **Each attempt says** its number, and how much time is left.
- * - **A failed response's body is read**, at most 64 KiB of it and for at most a second, or cancelled, before anything else is sent: a pool of
- *   connections neither leaks nor blocks.
+ * - **A failed response's body is read**, at most 64 KiB of it, for at most a second and half of the time that the attempt has left, or
+ *   cancelled, before anything else is sent: a pool of connections neither leaks nor blocks, and what the status says is never lost for a body
+ *   that does not come.
  *
  * There is one loop: a client that retries on its own (`HttpClient.retryTransient`) does not belong inside.
  *

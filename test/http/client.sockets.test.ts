@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, Random, Schedule, Stream, type Scope } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Backoff, Deadline, Idempotency, Policy } from "effect-resilience"
+import { Backoff, Deadline, Idempotency, Policy, withResilience } from "effect-resilience"
 import type { Socket } from "node:net"
 import * as Http from "../../src/http/index.ts"
 import { errorOf } from "../kit.ts"
@@ -390,6 +390,66 @@ describe("the body", () => {
         assert.isString(response.headers["x-name"])
         assert.strictEqual(yield* response.text, "body")
       }
+    })
+  )
+})
+
+describe("a failed response whose body never comes", () => {
+  const limit = "200 millis"
+  type Limited = (
+    request: HttpClientRequest.HttpClientRequest
+  ) => Effect.Effect<unknown, unknown, HttpClient.HttpClient>
+  const over = (said: Partial<Policy.Options>) => Policy.extend(three, { name: "quotes", ...said } as { name: string })
+  const limits: ReadonlyArray<readonly [what: string, limited: Limited]> = [
+    ["an attempt timeout", (request) => send(request, policy({ attemptTimeout: limit }))],
+    ["a deadline", (request) => send(request, over({ deadline: limit }))],
+    ["a deadline around", (request) => Deadline.within(send(request), limit)],
+    [
+      "an attempt timeout around",
+      (request) => withResilience(send(request), Policy.make({ name: "outer", attemptTimeout: limit }))
+    ],
+    ["hedged", (request) => send(request, over({ attemptTimeout: limit, hedge: { after: "190 millis" } }))],
+    [
+      "an attempt in which bodies are read",
+      (request) => send(request, policy({ attemptTimeout: limit }), { readBody: true })
+    ]
+  ]
+  const started = (head: string) =>
+    wire((socket) => socket.write(`HTTP/1.1 ${head}\r\ncontent-length: 100\r\n\r\nhalf`))
+
+  for (const [what, limited] of limits) {
+    each(
+      `${what}: the head says what it is, and no time is lost with it`,
+      Effect.gen(function* () {
+        for (const status of [404, 401]) {
+          const server = yield* started(`${status} No`)
+          const error = (yield* failing(limited(get(server.url)))) as HttpClientError.HttpClientError
+          assert.strictEqual(error.response?.status, status, String(error))
+          assert.strictEqual(yield* error.response!.text, "half")
+          assert.strictEqual(server.requests.length, 1)
+        }
+        for (const head of ["429 No\r\nretry-after: 90", "503 No\r\nretry-after: 90"]) {
+          const server = yield* started(head)
+          for (const request of [get(server.url), post(server.url)]) {
+            const { reason, retryAfter } = exhausted(yield* failing(limited(request)))
+            const told = head.startsWith("503") && request.method === "POST" ? "unsafe" : "retry-after"
+            assert.deepStrictEqual([reason, retryAfter], [told, Duration.seconds(90)])
+          }
+          assert.strictEqual(server.requests.length, 2)
+          yield* until(() => server.open() === 0)
+        }
+      })
+    )
+  }
+
+  each(
+    "what was not processed is sent again, a POST too",
+    Effect.gen(function* () {
+      const server = yield* wire((socket, n) =>
+        socket.write(n < 3 ? "HTTP/1.1 429 No\r\ncontent-length: 100\r\n\r\nhalf" : response(200, {}, "paid"))
+      )
+      assert.strictEqual(yield* textOf(post(server.url), policy({ attemptTimeout: limit })), "paid")
+      assert.strictEqual(server.requests.length, 3)
     })
   )
 })

@@ -834,7 +834,7 @@ const turns = Effect.promise(async () => {
 /** Runs to its end a call that waits for streams as well as for time. */
 const throughStreams = Effect.fnUntraced(function* <A, E, R>(self: Effect.Effect<A, E, R>, step = 100) {
   const fiber = yield* Effect.forkChild(self, { startImmediately: true })
-  for (let i = 0; i < 100 && fiber.pollUnsafe() === undefined; i++) {
+  for (let i = 0; i < 1_000 && fiber.pollUnsafe() === undefined; i++) {
     yield* turns
     if (fiber.pollUnsafe() === undefined) yield* TestClock.adjust(step)
   }
@@ -955,6 +955,31 @@ describe("the body of a failed response", () => {
       const response = responseOf(errorOf(yield* throughStreams(Http.resilient(once.client, three).get(url))))
       assert.strictEqual(yield* response.text, "so far")
     })
+  )
+
+  it.effect(
+    "that does not end has half of the time that the attempt has left, and none where that is next to nothing",
+    () =>
+      Effect.gen(function* () {
+        const policy = Policy.extend(three, { name: "p", attemptTimeout: "1 second" })
+        for (const [headAfter, bodyFor] of [
+          [0, 500],
+          [800, 100],
+          [998, 0]
+        ] as const) {
+          const slow = body([text("so far")], "hangs")
+          const answer: Answer = Effect.delay(
+            Effect.sync(() => new Response(slow.stream as never, { status: 404 })),
+            headAfter
+          )
+          const start = yield* Clock.currentTimeMillis
+          const exit = yield* throughStreams(Http.resilient(fake(answer).client, policy).get(url), 2)
+          const response = responseOf(errorOf(exit))
+          assert.strictEqual(yield* response.text, bodyFor === 0 ? "" : "so far")
+          assert.isTrue(slow.seen.cancelled)
+          assert.strictEqual((yield* Clock.currentTimeMillis) - start, headAfter + bodyFor)
+        }
+      })
   )
 
   it.effect("that is cut short does not change what the status says", () =>
