@@ -40,16 +40,21 @@ export const held = (response: Response): Effect.Effect<Response> =>
     const ms = Math.min(patienceMs, timeLeftMs(fiber) / 2)
     // opened and closed, which cancels it
     if (ms < leastMs) return Effect.flatMap(Effect.exit(Effect.scoped(Stream.toPull(response.stream))), copied)
+    const keep = (chunk: Uint8Array) => {
+      size += chunk.byteLength
+      chunks.push(chunk)
+    }
     // what is left unread when the stream is given up is cancelled, and its connection with it
     const reading = Stream.runForEach(
       Stream.takeUntil(response.stream, (chunk) => size + chunk.byteLength > maxBytes),
-      (chunk) =>
-        Effect.sync(() => {
-          size += chunk.byteLength
-          chunks.push(chunk)
-        })
+      (chunk) => Effect.sync(() => keep(chunk))
     )
-    return bounded(fiber, fiber.context, reading, ms, copied)
+    // somebody inside may have read it before: then it is at its end, or locked, which is a defect, and the response remembers it
+    const remembering = Effect.flatMap(
+      Effect.catchDefect(reading, () => Effect.void),
+      () => (size > 0 ? Effect.void : Effect.map(response.arrayBuffer, (all) => keep(new Uint8Array(all))))
+    )
+    return bounded(fiber, fiber.context, remembering, ms, copied)
   })
 
 /** How long until something cuts what runs here: a timeout of its attempt, or a deadline. */

@@ -3,29 +3,22 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
-import { HttpClientError, StatusCodeError } from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
-import type { Fiber } from "effect"
 import * as Deadline from "../Deadline.ts"
-import { currentFrame, type Frame } from "../internal/currentCall.ts"
 import { run } from "../internal/engine.ts"
-import { tagOf, whyOf } from "../internal/events.ts"
 import type { CallOptions, Plan } from "../internal/plan.ts"
 import { planOf } from "../internal/policy.ts"
 import type * as Types from "../internal/policyTypes.ts"
-import { monotonicMs } from "../internal/time.ts"
 import { invalid, name } from "../internal/validate.ts"
-import { held, inMemory } from "./body.ts"
+import { attempt, keyHeader, type Client, type Manner } from "./attempt.ts"
 import { faults } from "./classify.ts"
 import { canReplay, isIdempotentMethod, origins } from "./request.ts"
 
-type Request = HttpClientRequest.HttpClientRequest
+type Request = HttpClientRequest
 
 /**
  * @since 0.1.0
@@ -80,7 +73,8 @@ type Accepted<P, E> = Types.Accepted<WithFaults<Types.OptionsOf<P>>, E | HttpCli
  * - **Each attempt says** its number, and how much time is left.
  * - **A failed response's body is read**, at most 64 KiB of it, for at most a second and half of the time that the attempt has left, or
  *   cancelled, before anything else is sent: a pool of connections neither leaks nor blocks, and what the status says is never lost for a body
- *   that does not come.
+ *   that does not come. So is that of a response in an `HttpClientError` from inside, such as `filterStatusOk` makes; an error of another class
+ *   shows no response, and whoever makes it reads or cancels the body.
  *
  * There is one loop: a client that retries on its own (`HttpClient.retryTransient`) does not belong inside.
  *
@@ -133,23 +127,14 @@ export const resilient: {
     ? wrap(settingsOf(second, third as Options | undefined))(first as never)
     : wrap(settingsOf(first, second as Options | undefined))) as never
 
-type Client = HttpClient.HttpClient.With<unknown, unknown>
-
-interface Settings {
+interface Settings extends Manner {
   /** With an idempotency key for each call, and without. */
   readonly minting: Plan | undefined
   readonly plain: Plan
   /** Whether the policy allows a second request at all. */
   readonly repeats: boolean
-  readonly isFailure: (response: HttpClientResponse) => boolean
   readonly key: (request: Request) => CallOptions["key"]
-  readonly codec: Deadline.Codec | undefined
-  readonly attemptHeader: string | undefined
-  readonly isBare: boolean
-  readonly readBody: boolean
 }
-
-const keyHeader = "idempotency-key"
 
 const isError = (response: HttpClientResponse): boolean => response.status >= 400
 
@@ -189,15 +174,8 @@ const wrap =
 const call = (settings: Settings, client: Client, request: Request) => {
   const { isKeyed, resend, unsafe } = safetyOf(settings, request)
   const plan = isKeyed ? settings.minting! : settings.plain
-  const attempt = Effect.withFiber((fiber) => {
-    const frame = currentFrame(fiber)
-    const sent = HttpClientRequest.updateHeaders(request, (headers) =>
-      frame === undefined ? headers : headersOf(settings, headers, fiber, frame, isKeyed)
-    )
-    const answered = Effect.flatMap(client.postprocess(Effect.succeed(sent)), (response) => judge(settings, response))
-    return annotated(answered, frame)
-  })
-  return run(plan, { key: settings.key(request), resend, unsafe }, attempt)
+  const options: CallOptions = { key: settings.key(request), resend, unsafe }
+  return run(plan, options, attempt(settings, client, request, isKeyed))
 }
 
 /** An empty one tells no two requests apart. */
@@ -221,62 +199,4 @@ const safetyOf = (settings: Settings, request: Request): Safety => {
     resend: "unprocessed",
     unsafe: `the dependency may have acted, and ${request.method} has no idempotency key`
   }
-}
-
-/** The headers of the request, and what this attempt says. */
-const headersOf = (
-  { attemptHeader, codec, isBare }: Settings,
-  headers: Headers.Headers,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  frame: Frame,
-  isKeyed: boolean
-): Headers.Headers => {
-  const hasDeadline = codec === undefined || codec.header.toLowerCase() in headers
-  if (attemptHeader !== undefined) headers = Headers.set(headers, attemptHeader, String(frame.attempt))
-  if (isKeyed) headers = Headers.set(headers, keyHeader, isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!))
-  if (hasDeadline) return headers
-  const clock = fiber.getRef(Clock.Clock)
-  const left = timeLeft(frame, monotonicMs(clock))
-  if (left === undefined) return headers
-  return Headers.set(headers, codec.header, codec.encode(left, clock.currentTimeMillisUnsafe()))
-}
-
-/** A String of structured fields (RFC 9651). */
-const quoted = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`
-
-const timeLeft = ({ attemptEnds, deadline }: Frame, now: number): Duration.Duration | undefined => {
-  // who still runs when an attempt around should have ended, is not interrupted with it
-  const cut = attemptEnds === undefined || attemptEnds <= now ? Infinity : attemptEnds
-  const end = Math.min(cut, deadline?.at ?? Infinity)
-  return end === Infinity ? undefined : Duration.millis(Math.max(0, end - now))
-}
-
-const judge = (
-  { isFailure, readBody }: Settings,
-  response: HttpClientResponse
-): Effect.Effect<HttpClientResponse, HttpClientError> => {
-  if (!isFailure(response)) return readBody ? inMemory(response) : Effect.succeed(response)
-  return Effect.flatMap(held(response), (response) =>
-    Effect.fail(
-      new HttpClientError({
-        reason: new StatusCodeError({
-          request: response.request,
-          response,
-          description: "a response that is a failure"
-        })
-      })
-    )
-  )
-}
-
-/** The span of a request that is not the first says which it is, and why. */
-const annotated = <A, E, R>(self: Effect.Effect<A, E, R>, frame: Frame | undefined): Effect.Effect<A, E, R> => {
-  if (frame === undefined || frame.attempt === 1) return self
-  const lastError = frame.history?.lastError
-  return Effect.annotateSpans(self, {
-    // as OpenTelemetry calls it
-    "http.request.resend_count": frame.attempt - 1,
-    "resilience.attempt.kind": frame.kind,
-    ...(lastError === undefined ? undefined : { "resilience.reason": whyOf(lastError) ?? tagOf(lastError) })
-  })
 }

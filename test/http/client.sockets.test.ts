@@ -662,6 +662,27 @@ describe("a pool of one connection", () => {
       }).pipe(Effect.provide(layer))
     )
 
+    it.live(`an error that comes from inside has a response too, whose connection is given back: ${name}`, () =>
+      Effect.gen(function* () {
+        const body = "x".repeat(300_000)
+        const server = yield* wire((socket, _, { path }) => socket.write(response(Number(path.slice(1)), {}, body)))
+        const client = (yield* HttpClient.HttpClient).pipe(HttpClient.filterStatusOk, Http.resilient(three))
+        for (const [status, requests] of [
+          [503, 3],
+          [404, 1],
+          [503, 3]
+        ] as const) {
+          const before = server.requests.length
+          const error = yield* failing(client.get(`${server.url}${status}`))
+          const last = error instanceof Policy.RetryExhausted ? error.lastError : error
+          assert.isTrue(HttpClientError.isHttpClientError(last), String(last))
+          assert.strictEqual(server.requests.length - before, requests)
+          // readable as long as it is not too long to be kept
+          assert.strictEqual(yield* (last as HttpClientError.HttpClientError).response!.text, body.slice(0, 65_536))
+        }
+      }).pipe(Effect.provide(layer))
+    )
+
     it.live(`calls that are cut in any state give it back: ${name}`, () =>
       Effect.gen(function* () {
         const states = [

@@ -1005,6 +1005,89 @@ describe("the body of a failed response", () => {
   )
 })
 
+describe("the response of an error that comes from inside", () => {
+  /** A client whose responses are failures of its own making. */
+  const inside = (client: HttpClient.HttpClient, fail: HttpClientError.HttpClientError["reason"]["_tag"]) =>
+    HttpClient.transformResponse(client, (answered) =>
+      Effect.flatMap(answered, (response) => {
+        const props = { request: response.request, response }
+        const reason =
+          fail === "DecodeError"
+            ? new HttpClientError.DecodeError(props)
+            : fail === "EmptyBodyError"
+              ? new HttpClientError.EmptyBodyError(props)
+              : new HttpClientError.StatusCodeError(props)
+        return Effect.fail(new HttpClientError.HttpClientError({ reason }))
+      })
+    )
+
+  for (const fail of ["StatusCodeError", "DecodeError", "EmptyBodyError"] as const) {
+    it.effect(`${fail}: its body is read before anything else is sent, and can be read from what comes out`, () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const answer = Effect.suspend(() => {
+          const slow = body([text("why"), text(" not")])
+          if (seen.length === 1) assert.strictEqual(first.seen.pulled, 3)
+          if (seen.length === 0) first = slow
+          seen.push("sent")
+          return Effect.succeed(new Response(slow.stream as never, { status: 503 }))
+        })
+        let first = body([])
+        const client = inside(fake(answer).client, fail)
+        const policy = Policy.extend(three, { name: "all", faults: Fault.all })
+        const error = errorOf(yield* throughStreams(Http.resilient(client, policy).get(url)))
+        assert.lengthOf(seen, 3)
+        assert.strictEqual(yield* responseOf(error).text, "why not")
+      })
+    )
+  }
+
+  it.effect("is cancelled where it does not end, and the error is the one it was", () =>
+    Effect.gen(function* () {
+      const slow = body([text("so far")], "hangs")
+      const own = Object.assign(
+        new HttpClientError.HttpClientError({
+          reason: new HttpClientError.StatusCodeError({
+            request: get,
+            response: HttpClientResponse.fromWeb(get, new Response(slow.stream as never, { status: 503 }))
+          })
+        }),
+        { [Fault.verdict]: Fault.permanent() }
+      )
+      const client = HttpClient.transformResponse(fake(status(200)).client, () => Effect.fail(own))
+      const error = errorOf(yield* throughStreams(Http.resilient(client, three).get(url)))
+      assert.strictEqual(error, own)
+      assert.strictEqual(yield* responseOf(error).text, "so far")
+      assert.isTrue(slow.seen.cancelled)
+    })
+  )
+
+  it.effect("that was read inside already is still there, whoever says that it is a failure", () =>
+    Effect.gen(function* () {
+      const { client } = fake(status(404, {}, "why"))
+      const told = HttpClient.tap(client, (response) => response.text)
+      for (const each of [told, HttpClient.filterStatusOk(told)]) {
+        const error = errorOf(yield* throughStreams(Http.resilient(each, three).get(url)))
+        assert.strictEqual(yield* responseOf(error).text, "why")
+      }
+      const decoded = HttpClient.transformResponse(fake(status(200, {}, "{")).client, (answered) =>
+        Effect.tap(answered, (response) => response.json)
+      )
+      const error = errorOf(yield* throughStreams(Http.resilient(decoded, three).get(url)))
+      assert.strictEqual(yield* responseOf(error).text, "{")
+    })
+  )
+
+  it.effect("errors without one, and defects, are what they were", () =>
+    Effect.gen(function* () {
+      for (const exit of [Exit.fail("down"), Exit.die("broken")]) {
+        const client = HttpClient.transformResponse(fake(status(200)).client, () => exit)
+        assert.deepStrictEqual(yield* throughStreams(Http.resilient(client, three).get(url)), exit as never)
+      }
+    })
+  )
+})
+
 describe("what a copy of a response keeps", () => {
   /** A response as a client makes it that does not go through the web's `Response`. */
   const over = (response: Partial<HttpClientResponse.HttpClientResponse>) =>
