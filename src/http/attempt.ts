@@ -10,6 +10,7 @@ import type { HttpClient } from "effect/http/HttpClient"
 import { HttpClientError, isHttpClientError, StatusCodeError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import type { Fiber } from "effect"
 import type { Codec } from "../Deadline.ts"
 import { currentFrame, type Frame } from "../internal/currentCall.ts"
@@ -76,15 +77,21 @@ const headersOf = (
   frame: Frame,
   isKeyed: boolean
 ): Headers.Headers => {
-  const hasDeadline = codec === undefined || codec.header.toLowerCase() in headers
   if (attemptHeader !== undefined) headers = Headers.set(headers, attemptHeader, String(frame.attempt))
   if (isKeyed) headers = Headers.set(headers, keyHeader, isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!))
-  if (hasDeadline) return headers
+  if (codec === undefined) return headers
   const clock = fiber.getRef(Clock.Clock)
   const left = timeLeft(frame, monotonicMs(clock))
   if (left === undefined) return headers
-  return Headers.set(headers, codec.header, codec.encode(left, clock.currentTimeMillisUnsafe()))
+  const nowMillis = clock.currentTimeMillisUnsafe()
+  const said = headers[codec.header.toLowerCase()]
+  if (said !== undefined && isAtMost(codec.decode(said, nowMillis), left)) return headers
+  return Headers.set(headers, codec.header, codec.encode(left, nowMillis))
 }
+
+/** What the request says already is of someone who waits further out. They may have less time than there is here. */
+const isAtMost = (said: Option.Option<Duration.Duration>, left: Duration.Duration): boolean =>
+  Option.isSome(said) && Duration.isLessThanOrEqualTo(said.value, left)
 
 /** A String of structured fields (RFC 9651). */
 const quoted = (text: string): string => `"${text.replace(/["\\]/g, "\\$&")}"`

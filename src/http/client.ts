@@ -30,8 +30,9 @@ export interface Options {
   /** The key for keyed guards and budgets, or one for each by its service's id. Default: the origin of the request. */
   readonly key?: ((request: Request) => string | { readonly [serviceId: string]: string }) | undefined
   /**
-   * How each attempt tells the server the time left; `false`: not at all. Default: `Deadline.grpcTimeout`. In a browser a header of its own
-   * makes a request across origins ask first (CORS).
+   * How each attempt tells the server the time left; `false`: not at all. Default: `Deadline.grpcTimeout`. Where the request has that header
+   * already, such as a gateway copies it, the smaller of the two is sent, and one that cannot be read is replaced. In a browser a header of
+   * its own makes a request across origins ask first (CORS).
    */
   readonly deadline?: Deadline.Codec | false | undefined
   /**

@@ -656,11 +656,43 @@ describe("what each attempt says", () => {
     })
   )
 
-  it.effect("a header of the user's own wins", () =>
+  it.effect("the smaller of it and what the request says already, on each attempt", () =>
     Effect.gen(function* () {
-      const { client, header: said } = fake(slow)
-      yield* failing(Http.resilient(client, timed).get(url, { headers: { "Grpc-Timeout": "1S" } }))
-      assert.deepStrictEqual(said(header), ["1S", "1S"])
+      for (const [already, said] of [
+        // of a gateway's client, which waits longer than this call does
+        ["99S", ["800000u", "500000u"]],
+        ["600m", ["600m", "500000u"]],
+        ["100m", ["100m", "100m"]],
+        ["0n", ["0n", "0n"]],
+        ["soon", ["800000u", "500000u"]],
+        ["", ["800000u", "500000u"]]
+      ] as const) {
+        const call = fake(slow)
+        yield* failing(Http.resilient(call.client, timed).get(url, { headers: { "Grpc-Timeout": already } }))
+        assert.deepStrictEqual(call.header(header), [...said], already)
+      }
+      const none = fake(slow)
+      yield* failing(Http.resilient(none.client, three).get(url, { headers: { "Grpc-Timeout": "99S" } }))
+      assert.deepStrictEqual(none.header(header), ["99S", "99S", "99S"])
+    })
+  )
+
+  it.effect("the smaller of two points in time", () =>
+    Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const { finagleDeadline } = Deadline
+      for (const ms of [600, 60_000]) {
+        const call = fake(slow)
+        const already = finagleDeadline.encode(Duration.millis(ms), now)
+        const client = Http.resilient(call.client, timed, { deadline: finagleDeadline })
+        const start = yield* Clock.currentTimeMillis
+        yield* failing(client.get(url, { headers: { [finagleDeadline.header]: already } }))
+        const said = call.header(finagleDeadline.header)
+        assert.deepStrictEqual(
+          said.map((text) => text?.split(" ")[1]),
+          ms === 600 ? [`${now + 600}000000`, `${now + 600}000000`] : [`${start + 800}000000`, `${start + 1_000}000000`]
+        )
+      }
     })
   )
 
