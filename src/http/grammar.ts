@@ -7,6 +7,15 @@ import * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
 import * as Result from "effect/Result"
 
+/** As much as Node takes of all fields together. Of text of some millions a regular expression throws, and nobody has so much to say. */
+const longest = 16 * 1024
+
+/** What a field says; `undefined` also where it is too long to be read. */
+export const fieldOf = (headers: Headers.Headers, name: string): string | undefined => {
+  const text = headers[name]
+  return text === undefined || text.length > longest ? undefined : text
+}
+
 /**
  * A decimal number without sign or exponent. `Number` and `parseFloat` read more than that: "", "0x10", "1e3", "12 monkeys". Too many
  * digits are Infinity.

@@ -3,13 +3,16 @@
  * for patience, and of several the one that takes longest.
  */
 import type { Headers } from "effect/http/Headers"
-import { decimal, quotaReset } from "./grammar.ts"
+import { decimal, fieldOf, quotaReset } from "./grammar.ts"
 import { parse } from "./structuredField.ts"
 
 /** How long until no window is spent, in milliseconds; `undefined` where none is. */
 export const spentFor = (headers: Headers, nowMillis: number): number | undefined => {
-  const waits = [...ofRateLimit(headers["ratelimit"]), ...ofPairs(headers, nowMillis)]
-  return waits.length === 0 ? undefined : Math.max(...waits)
+  let longest: number | undefined
+  for (const waits of [ofRateLimit(fieldOf(headers, "ratelimit")), ofPairs(headers, nowMillis)]) {
+    for (const wait of waits) longest = Math.max(longest ?? wait, wait)
+  }
+  return longest
 }
 
 /**
@@ -40,8 +43,9 @@ function* ofPairs(headers: Headers, nowMillis: number): Generator<number> {
   for (const name of Object.keys(headers)) {
     if (!resetName.test(name)) continue
     // what remains is optional in the drafts, and only there
-    const remaining = headers[name.replace("reset", "remaining")] ?? (name === "ratelimit-reset" ? "0" : "")
-    const wait = decimal(remaining.trim()) === 0 ? quotaReset(headers[name]!.trim(), nowMillis) : undefined
+    const remaining = fieldOf(headers, name.replace("reset", "remaining")) ?? (name === "ratelimit-reset" ? "0" : "")
+    const reset = fieldOf(headers, name)?.trim() ?? ""
+    const wait = decimal(remaining.trim()) === 0 ? quotaReset(reset, nowMillis) : undefined
     if (wait !== undefined) yield wait
   }
 }

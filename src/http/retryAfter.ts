@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Headers from "effect/http/Headers"
 import * as Option from "effect/Option"
-import { decimal, retryAfterField } from "./grammar.ts"
+import { decimal, fieldOf, retryAfterField } from "./grammar.ts"
 import { spentFor } from "./quota.ts"
 
 /** Reads one hint, in milliseconds from now on. */
@@ -15,7 +15,7 @@ type Hint = (headers: Headers.Headers, nowMillis: number) => number | undefined
 const millis =
   (name: string): Hint =>
   (headers) =>
-    decimal(headers[name]?.trim() ?? "")
+    decimal(fieldOf(headers, name)?.trim() ?? "")
 
 /** The first that is there and well-formed counts. */
 const hints: ReadonlyArray<Hint> = [
@@ -23,7 +23,7 @@ const hints: ReadonlyArray<Hint> = [
   /*#__PURE__*/ millis("retry-after-ms"),
   /*#__PURE__*/ millis("x-ms-retry-after-ms"),
   /*#__PURE__*/ millis("x-amz-retry-after"),
-  (headers, nowMillis) => retryAfterField(headers["retry-after"] ?? "", nowMillis),
+  (headers, nowMillis) => retryAfterField(fieldOf(headers, "retry-after") ?? "", nowMillis),
   spentFor
 ]
 
@@ -81,7 +81,7 @@ export const retryAfter = (headers: Headers.Input, nowMillis: number): Option.Op
  */
 export const shouldRetry = (headers: Headers.Input): Option.Option<boolean> => {
   const normalized = normalize(headers)
-  const pushback = normalized["grpc-retry-pushback-ms"]
+  const pushback = fieldOf(normalized, "grpc-retry-pushback-ms")
   const no =
     says(normalized, "false") ||
     (pushback !== undefined && !/^\d+$/.test(pushback.trim())) ||
@@ -90,7 +90,7 @@ export const shouldRetry = (headers: Headers.Input): Option.Option<boolean> => {
 }
 
 const says = (headers: Headers.Headers, word: string): boolean =>
-  headers["x-should-retry"]?.trim() === word || headers["stripe-should-retry"]?.trim() === word
+  fieldOf(headers, "x-should-retry")?.trim() === word || fieldOf(headers, "stripe-should-retry")?.trim() === word
 
 const normalize = (headers: Headers.Input): Headers.Headers =>
   Headers.isHeaders(headers) ? headers : Headers.fromInput(headers)

@@ -64,7 +64,7 @@ export const encodeFinagle = (left: Duration.Input, nowMillis: number): string =
 
 export const decodeFinagle = (text: string, nowMillis: number): Option.Option<Duration.Duration> => {
   const [, timestamp, deadline] = /^(-?\d{1,19}) (-?\d{1,19})$/.exec(text) ?? []
-  if (timestamp === undefined || deadline === undefined) return Option.none()
+  if (timestamp === undefined || deadline === undefined || !Number.isFinite(nowMillis)) return Option.none()
   const left = BigInt(deadline) - epochNanos(nowMillis)
   const given = BigInt(deadline) - BigInt(timestamp)
   // a clock that is behind the sender's would give more time than the sender had

@@ -715,7 +715,8 @@ describe("properties", () => {
   )
 
   it("takes time in proportion to the length", () => {
-    const long = 20_000
+    // as long as a field may be
+    const long = 16_384 / 2
     for (const text of [
       "9".repeat(long),
       "1h".repeat(long),
@@ -731,6 +732,30 @@ describe("properties", () => {
     ]) {
       for (const name of names) assert.isTrue(finite([text], now), name)
     }
+  })
+
+  it("what is too long is ignored, and never throws", () => {
+    for (const times of [1, 100, 150_000]) {
+      const quota = { ratelimit: `${"1;r=0;t=1,".repeat(times)}1;r=0;t=2` }
+      assert.strictEqual(msOf(quota), times > 1_000 ? undefined : 2_000, String(times))
+    }
+    for (const text of ["9", "a", " ", '"', "1s", "\\", "1,", "a=1,"].flatMap((it) => [it, `"${it}`])) {
+      const long = `${text.repeat(1_000_000)}"`
+      for (const name of names) assert.isTrue(finite([long], now), name)
+      assert.isUndefined(msOf({ "retry-after": long }))
+      assert.isTrue(Option.isNone(Http.shouldRetry({ "grpc-retry-pushback-ms": long, "x-should-retry": long })))
+    }
+    assert.isUndefined(msOf({ ratelimit: `"${"a".repeat(3e7)}"` }))
+    assert.strictEqual(msOf({ "retry-after": " ".repeat(16_383) + "1" }), 1_000)
+    assert.isUndefined(msOf({ "retry-after": " ".repeat(16_384) + "1" }))
+  })
+
+  it("any number of quotas never throws", () => {
+    const quotas = Array.from({ length: 200_000 }, (_, i) => [
+      [`x-ratelimit-remaining-${i}`, "0"],
+      [`x-ratelimit-reset-${i}`, String(i)]
+    ])
+    assert.strictEqual(msOf(Object.fromEntries(quotas.flat())), 199_999_000)
   })
 
   it("the time zone of the process does not matter", () => {

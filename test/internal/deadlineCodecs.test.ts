@@ -229,6 +229,16 @@ describe("all", () => {
     )
   })
 
+  it("text of any length, received at no time at all, never throws", () => {
+    const long = "9".repeat(10_000_000)
+    for (const nowMillis of [now, Number.NaN, Infinity, -Infinity]) {
+      for (const text of [long, `${long}S`, `1 ${long}`, "1 2"]) {
+        for (const { decode } of codecs) assert.isTrue(Option.isOption(decode(text, nowMillis)))
+      }
+    }
+    assert.isTrue(Option.isNone(finagleDeadline.decode("1 2", Number.NaN)))
+  })
+
   it("a codec of one's own is one function each way", () => {
     const mine: Deadline.Codec = {
       header: "x-deadline",
