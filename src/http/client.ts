@@ -8,15 +8,14 @@ import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
-import * as Deadline from "../Deadline.ts"
+import type * as Deadline from "../Deadline.ts"
 import { run } from "../internal/engine.ts"
-import type { CallOptions, Plan } from "../internal/plan.ts"
-import { planOf } from "../internal/policy.ts"
+import type { CallOptions } from "../internal/plan.ts"
 import type * as Types from "../internal/policyTypes.ts"
-import { invalid, name } from "../internal/validate.ts"
-import { attempt, keyHeader, type Client, type Manner } from "./attempt.ts"
-import { faults } from "./classify.ts"
-import { canReplay, isIdempotentMethod, origins } from "./request.ts"
+import { attempt, keyHeader, type Client } from "./attempt.ts"
+import type { faults } from "./classify.ts"
+import { canReplay, isIdempotentMethod } from "./request.ts"
+import { settingsOf, type Settings } from "./settings.ts"
 
 type Request = HttpClientRequest
 
@@ -125,43 +124,8 @@ export const resilient: {
   >
 } = ((first: unknown, second: unknown, third: unknown) =>
   HttpClient.isHttpClient(first)
-    ? wrap(settingsOf(second, third as Options | undefined))(first as never)
-    : wrap(settingsOf(first, second as Options | undefined))) as never
-
-interface Settings extends Manner {
-  /** With an idempotency key for each call, and without. */
-  readonly minting: Plan | undefined
-  readonly plain: Plan
-  /** Whether the policy allows a second request at all. */
-  readonly repeats: boolean
-  readonly key: (request: Request) => CallOptions["key"]
-}
-
-const isError = (response: HttpClientResponse): boolean => response.status >= 400
-
-const settingsOf = (policy: unknown, options: Options = {}): Settings => {
-  const given = planOf(policy)
-  const classified = given.said.faults === undefined ? { ...given, classifier: faults } : given
-  const {
-    attemptHeader = "x-envoy-attempt-count",
-    deadline = Deadline.grpcTimeout,
-    idempotencyKey = "structured"
-  } = options
-  if (idempotencyKey !== "structured" && idempotencyKey !== "bare") {
-    invalid("Http.resilient: idempotencyKey", idempotencyKey, '"structured" or "bare"')
-  }
-  return {
-    minting: classified.keyed && classified.mint !== undefined ? classified : undefined,
-    plain: { ...classified, keyed: false, mint: undefined },
-    repeats: given.repeatable,
-    isFailure: options.isFailure ?? isError,
-    key: options.key ?? origins(),
-    codec: deadline === false ? undefined : deadline,
-    attemptHeader: attemptHeader === false ? undefined : name("Http.resilient: attemptHeader", attemptHeader),
-    isBare: idempotencyKey === "bare",
-    readBody: options.readBody === true
-  }
-}
+    ? wrap(settingsOf(second, third))(first as never)
+    : wrap(settingsOf(first, second))) as never
 
 const wrap =
   (settings: Settings) =>
@@ -191,9 +155,8 @@ interface Safety extends Pick<CallOptions, "resend" | "unsafe"> {
 const safetyOf = (settings: Settings, request: Request): Safety => {
   const replay = canReplay(request.body)
   if (!replay.replayable) return { isKeyed: false, resend: "never", unsafe: replay.reason }
-  if (isIdempotentMethod(request.method) || hasKey(request)) {
-    return { isKeyed: false, resend: settings.repeats ? "always" : "unprocessed" }
-  }
+  if (!settings.repeats) return { isKeyed: false, resend: "unprocessed", unsafe: notIdempotent }
+  if (isIdempotentMethod(request.method) || hasKey(request)) return { isKeyed: false, resend: "always" }
   if (settings.minting !== undefined) return { isKeyed: true, resend: "always" }
   return {
     isKeyed: false,
@@ -201,3 +164,6 @@ const safetyOf = (settings: Settings, request: Request): Safety => {
     unsafe: `the dependency may have acted, and ${request.method} has no idempotency key`
   }
 }
+
+const notIdempotent =
+  'the dependency may have acted, and the policy is "not-idempotent": with "idempotent", GET and its like are sent again, and what has an idempotency key'

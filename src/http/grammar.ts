@@ -10,6 +10,9 @@ import * as Result from "effect/Result"
 /** As much as Node takes of all fields together. Of text of some millions a regular expression throws, and nobody has so much to say. */
 const longest = 16 * 1024
 
+/** A token of RFC 9110 §5.6.2. */
+export const isFieldName = (text: string): boolean => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(text)
+
 /** What a field says; `undefined` also where it is too long to be read. */
 export const fieldOf = (headers: Headers.Headers, name: string): string | undefined => {
   const text = headers[name]

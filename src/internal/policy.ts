@@ -20,10 +20,10 @@ export class PolicyImpl<O> implements Policy<O> {
   }
 }
 
-/** The plan of a policy, or of a class that carries one. */
-export const planOf = (policy: unknown): Plan => {
+/** The plan of a policy, or of a class that carries one, given as this option. */
+export const planOf = (policy: unknown, option = "withResilience: policy"): Plan => {
   if (policy instanceof PolicyImpl) return policy.plan
   const carried = typeof policy === "function" && "policy" in policy ? policy.policy : undefined
   if (carried instanceof PolicyImpl) return carried.plan
-  return invalid("withResilience: policy", policy, "made by Policy.make, Policy.extend or Policy.Standard")
+  return invalid(option, policy, "made by Policy.make, Policy.extend or Policy.Standard")
 }

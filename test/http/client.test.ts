@@ -384,17 +384,41 @@ describe("safety by method", () => {
   it.effect("a policy that is not idempotent repeats no method, key or no key, unless nothing was processed", () =>
     Effect.gen(function* () {
       const policy = Policy.make({ name: "once", safety: "not-idempotent", retry })
-      for (const request of [get, HttpClientRequest.setHeader(post, "idempotency-key", "mine")]) {
+      for (const request of [get, post, HttpClientRequest.setHeader(post, "idempotency-key", "mine")]) {
         const lost = fake(reset)
-        assert.strictEqual(
-          exhausted(yield* failing(Http.resilient(lost.client, policy).execute(request))).reason,
-          "unsafe"
-        )
+        const error = exhausted(yield* failing(Http.resilient(lost.client, policy).execute(request)))
+        assert.strictEqual(error.reason, "unsafe")
+        assert.include(error.deniedBy, 'the policy is "not-idempotent"')
+        // which would change nothing
+        assert.notInclude(error.message, "no idempotency key")
         assert.strictEqual(lost.sent.length, 1)
         const never = fake(refused)
         yield* failing(Http.resilient(never.client, policy).execute(request))
         assert.strictEqual(never.sent.length, 3)
       }
+    })
+  )
+
+  it.effect("a minted key that fits in no header is refused by name, before anything is sent", () =>
+    Effect.gen(function* () {
+      for (const [form, keys] of [
+        ["structured", ["ключ", "a\r\nx: 1", "a\n", "\0", "é", ""]],
+        ["bare", ["ключ", "a\r\nx: 1", "a\n", "\0", "é", "", "a b"]]
+      ] as const) {
+        for (const key of keys) {
+          const { client, sent } = fake(status(200))
+          const policy = Policy.extend(three, { name: "payments", safety: Idempotency.key(Effect.succeed(key)) })
+          const exit = yield* throughTime(Http.resilient(client, policy, { idempotencyKey: form }).execute(post))
+          const defect = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+          assert.isTrue(defect?._tag === "Die" && defect.defect instanceof InvalidOption, key)
+          assert.include(String(defect), "the idempotency key minted for payments")
+          assert.lengthOf(sent, 0)
+        }
+      }
+      const fine = fake(status(200))
+      const policy = Policy.extend(three, { name: "payments", safety: Idempotency.key(Effect.succeed("order 1")) })
+      yield* Http.resilient(fine.client, policy).execute(post)
+      assert.deepStrictEqual(fine.header("idempotency-key"), ['"order 1"'])
     })
   )
 })
@@ -1403,10 +1427,38 @@ describe("options that are refused", () => {
   }
 
   it("when the client is made", () => {
-    refuses(() => Http.resilient(client, three, { attemptHeader: "" }), "attemptHeader")
-    refuses(() => Http.resilient(client, three, { idempotencyKey: "plain" as never }), "idempotencyKey")
-    refuses(() => Http.resilient(client, {} as never), "policy")
-    refuses(() => Http.resilient({} as never), "policy")
+    const of = (options: object, option: string) => {
+      for (const make of [
+        () => Http.resilient(client, three, options as never),
+        () => Http.resilient(three, options)
+      ]) {
+        refuses(make, `Http.resilient: ${option}`)
+      }
+    }
+    for (const header of ["", " ", "bad header", "bad:header", "bad\r\n", "ключ", 1, true, null]) {
+      of({ attemptHeader: header }, "attemptHeader")
+      of({ deadline: { ...Deadline.grpcTimeout, header } }, "deadline.header")
+    }
+    for (const deadline of [{}, true, null, "grpc-timeout", 0, { header: "x" }]) of({ deadline }, "deadline")
+    of({ deadline: { ...Deadline.grpcTimeout, encode: "1S" } }, "deadline")
+    of({ deadline: { ...Deadline.grpcTimeout, decode: undefined } }, "deadline")
+    for (const isFailure of [true, null, [500]]) of({ isFailure }, "isFailure")
+    for (const key of ["origin", null, {}]) of({ key }, "key")
+    for (const readBody of ["no", 0, null]) of({ readBody }, "readBody")
+    for (const idempotencyKey of ["plain", true, null]) of({ idempotencyKey }, "idempotencyKey")
+    of({ readBodies: true }, "readBodies")
+    refuses(() => Http.resilient(client, three, null as never), "Http.resilient: options")
+    refuses(() => Http.resilient(client, three, "no" as never), "Http.resilient: options")
+    for (const policy of [null, undefined, {}, "p", () => {}]) {
+      refuses(() => Http.resilient(client, policy as never), "Http.resilient: policy")
+      refuses(() => Http.resilient(policy as never), "Http.resilient: policy")
+    }
+  })
+
+  it("every header that is one is taken", () => {
+    for (const header of ["X-Try", "x-envoy-attempt-count", "a", "~!#$%&'*+-.^_`|1"]) {
+      Http.resilient(client, three, { attemptHeader: header, deadline: { ...Deadline.grpcTimeout, header } })
+    }
   })
 
   it("every option may be undefined", () => {

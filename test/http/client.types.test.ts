@@ -171,13 +171,13 @@ describe("options", () => {
   })
 
   it("of another name, or another kind, do not compile", () => {
-    // @ts-expect-error: misspelt
-    Http.resilient(client, retrying, { readbody: true })
-    // @ts-expect-error: misspelt
-    Http.resilient(retrying, { attemptheader: "x-attempt" })
-    // @ts-expect-error: true says nothing
-    Http.resilient(client, retrying, { deadline: true })
     const wrongs = [
+      // @ts-expect-error: misspelt
+      () => Http.resilient(client, retrying, { readbody: true }),
+      // @ts-expect-error: misspelt
+      () => Http.resilient(retrying, { attemptheader: "x-attempt" }),
+      // @ts-expect-error: true says nothing
+      () => Http.resilient(client, retrying, { deadline: true }),
       // @ts-expect-error: neither of the two
       () => Http.resilient(client, retrying, { idempotencyKey: "plain" }),
       // @ts-expect-error: a policy, not its options
@@ -187,7 +187,7 @@ describe("options", () => {
       // @ts-expect-error: a codec, not its name
       () => Http.resilient(client, retrying, { deadline: "grpc-timeout" })
     ]
-    assert.strictEqual(wrongs.length, 4)
+    assert.strictEqual(wrongs.length, 7)
   })
 
   it("a codec of one's own", () => {
