@@ -26,7 +26,7 @@ const verdicts: { readonly [M in Meaning]: Fault.Verdict } = {
  *
  * | what happened | verdict |
  * |---|---|
- * | a status, as a `StatusCodeError` | as {@link responseVerdict} says; below 400, permanent |
+ * | a status, as a `StatusCodeError` | as {@link responseVerdict} says; of one from 100 to 399, permanent |
  * | connection refused, no such host, timeout while connecting or in the TLS handshake, HTTP/2 stream refused | transient and unprocessed |
  * | connection reset or closed, timeout, anything not known | transient: the request may have been received |
  * | the response's body cut short | transient |

@@ -24,7 +24,7 @@ type Request = HttpClientRequest
  * @category models
  */
 export interface Options {
-  /** Which responses are failures. Default: a status of 400 or above. */
+  /** Which responses are failures. Default: a status of 400 or above, or below 100. */
   readonly isFailure?: ((response: HttpClientResponse) => boolean) | undefined
   /** The key for keyed guards and budgets, or one for each by its service's id. Default: the origin of the request. */
   readonly key?: ((request: Request) => string | { readonly [serviceId: string]: string }) | undefined
@@ -99,7 +99,7 @@ type Accepted<P, E> = Types.Accepted<WithFaults<Types.OptionsOf<P>>, E | HttpCli
  * })
  * ```
  *
- * Throws `InvalidOption`.
+ * Throws `InvalidOption`. A call dies with it if a key is minted that fits in no header.
  *
  * @since 0.1.0
  * @category clients

@@ -3,7 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import type { HttpClientRequest } from "effect/http/HttpClientRequest"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Deadline from "../Deadline.ts"
 import type { CallOptions, Plan } from "../internal/plan.ts"
 import { planOf } from "../internal/policy.ts"
@@ -13,6 +12,7 @@ import { faults } from "./classify.ts"
 import type { Options } from "./client.ts"
 import { isFieldName } from "./grammar.ts"
 import { origins } from "./request.ts"
+import { isError } from "./status.ts"
 
 export interface Settings extends Manner {
   /** With an idempotency key for each call, and without. */
@@ -70,8 +70,6 @@ export const settingsOf = (policy: unknown, options: unknown = {}): Settings => 
     readBody
   }
 }
-
-const isError = (response: HttpClientResponse): boolean => response.status >= 400
 
 const fieldName = (option: string, value: unknown): void => {
   if (typeof value !== "string" || !isFieldName(value)) {

@@ -34,8 +34,10 @@ const meanings: Readonly<Record<number, Meaning>> = {
   511: { kind: "permanent", health: "ignored" }
 }
 
-const meaningOf = (status: number): Meaning | undefined => {
-  if (status >= 100 && status < 400) return undefined
+/** Of no class at all is one that no server may send, such as the 000 that Node's parser takes. */
+export const isError = ({ status }: Pick<Answer, "status">): boolean => !(status >= 100 && status < 400)
+
+const meaningOf = (status: number): Meaning => {
   // RFC 9110 §15: an unknown status is the x00 of its class, and one outside of all classes a 5xx
   return meanings[status] ?? (status >= 400 && status < 500 ? { kind: "permanent" } : { kind: "transient" })
 }
@@ -51,11 +53,11 @@ const turnedAway = [
 ]
 
 /**
- * The verdict on a response at `nowMillis` (milliseconds since the epoch), and none for a status below 400. Pure.
+ * The verdict on a response at `nowMillis` (milliseconds since the epoch), and none for a status from 100 to 399. Pure.
  *
  * | status | verdict |
  * |---|---|
- * | 408, 500, 502, 504, any unknown 5xx | transient |
+ * | 408, 500, 502, 504, any unknown 5xx, any outside of 100 to 599 | transient |
  * | 425 | transient and unprocessed; the server is well (RFC 8470) |
  * | 429 | throttled and unprocessed |
  * | 503 | transient; throttled if it says when to come back |
@@ -70,8 +72,8 @@ const turnedAway = [
  */
 export const responseVerdict = (response: Answer, nowMillis: number): Fault.Verdict | undefined => {
   const { headers, status } = response
+  if (!isError(response)) return undefined
   const meaning = meaningOf(status)
-  if (meaning === undefined) return undefined
   const hint = Option.getOrUndefined(retryAfter(headers, nowMillis))
   const kind = kindOf(meaning.kind, Option.getOrUndefined(shouldRetry(headers)), status === 503 && hint !== undefined)
   return {

@@ -394,6 +394,21 @@ describe("the body", () => {
   )
 })
 
+describe("a status of no class", () => {
+  each(
+    "is no success: it is asked again, and it may have been received",
+    Effect.gen(function* () {
+      for (const status of ["000", "099", "600", "999"]) {
+        const server = yield* wire((socket) => socket.write(`HTTP/1.1 ${status} So\r\ncontent-length: 3\r\n\r\nwhy`))
+        assert.strictEqual(exhausted(yield* failing(send(get(server.url)))).reason, "schedule")
+        assert.strictEqual(server.requests.length, 3, status)
+        assert.strictEqual(exhausted(yield* failing(send(post(server.url)))).reason, "unsafe")
+        assert.strictEqual(server.requests.length, 4, status)
+      }
+    })
+  )
+})
+
 describe("a failed response whose body never comes", () => {
   const limit = "200 millis"
   type Limited = (
