@@ -43,6 +43,10 @@ const held = new Set(["Blob", "File", "FormData", "URLSearchParams", "ArrayBuffe
  * has been consumed sends nothing the second time, or its second half, and the server takes that for the whole. That includes
  * an Effect `Stream`, which starts anew at each run, but may draw from a source that does not.
  *
+ * A `FormData` is encoded anew each time, with another boundary between its parts: the same form in other bytes. To encode it once would take
+ * all of its files into memory. `Http.idempotency` knows it again; for a server that compares the bytes of a key's requests, encode it yourself
+ * and send the bytes, with their content type.
+ *
  * @since 0.1.0
  * @category requests
  */
