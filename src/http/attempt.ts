@@ -5,7 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Headers from "effect/http/Headers"
+import type * as Headers from "effect/http/Headers"
 import type { HttpClient } from "effect/http/HttpClient"
 import { HttpClientError, isHttpClientError, StatusCodeError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -23,12 +23,20 @@ export type Client = HttpClient.With<unknown, unknown>
 
 /** What is the same for all attempts of a client. */
 export interface Manner {
-  readonly isFailure: (response: HttpClientResponse) => boolean
-  readonly codec: Codec | undefined
+  /** In lower case, as all names of headers are within a request. */
   readonly attemptHeader: string | undefined
+  readonly codec: Codec | undefined
+  /** That of the codec, in lower case. */
+  readonly deadlineHeader: string
   /** How an idempotency key is written. */
   readonly isBare: boolean
-  readonly readBody: boolean
+  readonly judge: Judge
+}
+
+/** What becomes of an answer, and of an error in its place. */
+export interface Judge {
+  readonly onSuccess: (response: HttpClientResponse) => Effect.Effect<HttpClientResponse, HttpClientError>
+  readonly onFailure: <E>(cause: Cause.Cause<E>) => Effect.Effect<never, E>
 }
 
 export const keyHeader = "idempotency-key"
@@ -57,36 +65,39 @@ class Attempt {
 }
 
 evaluated(Attempt, function (fiber) {
-  const { client, isKeyed, manner, request } = this
+  const { client, manner } = this
   const frame = currentFrame(fiber)
-  const sent = HttpClientRequest.updateHeaders(request, (headers) =>
-    frame === undefined ? headers : headersOf(manner, headers, fiber, frame, isKeyed)
-  )
-  const answered = Effect.matchCauseEffect(client.postprocess(Effect.succeed(sent)), {
-    onSuccess: (response) => judge(manner, response),
-    onFailure: letGo
-  })
-  return annotated(answered, frame)
+  const sent = frame === undefined ? this.request : saying(this, fiber, frame)
+  return annotated(Effect.matchCauseEffect(client.postprocess(Effect.succeed(sent)), manner.judge), frame)
 })
 
-/** The headers of the request, and what this attempt says. */
-const headersOf = (
-  { attemptHeader, codec, isBare }: Manner,
-  headers: Headers.Headers,
+/** The request, and what this attempt says in its headers. They are copied once. */
+const saying = (
+  { isKeyed, manner, request }: Attempt,
   fiber: Fiber.Fiber<unknown, unknown>,
-  frame: Frame,
-  isKeyed: boolean
-): Headers.Headers => {
-  if (attemptHeader !== undefined) headers = Headers.set(headers, attemptHeader, String(frame.attempt))
-  if (isKeyed) headers = Headers.set(headers, keyHeader, isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!))
-  if (codec === undefined) return headers
-  const clock = fiber.getRef(Clock.Clock)
+  frame: Frame
+): HttpClientRequest.HttpClientRequest => {
+  const { attemptHeader, codec, deadlineHeader, isBare } = manner
+  const headers: Record<string, string> & Headers.Headers = Object.assign(
+    Object.create(Object.getPrototypeOf(request.headers)),
+    request.headers
+  )
+  if (attemptHeader !== undefined) headers[attemptHeader] = String(frame.attempt)
+  if (isKeyed) headers[keyHeader] = isBare ? frame.idempotencyKey! : quoted(frame.idempotencyKey!)
+  if (codec !== undefined) {
+    const left = timeLeftIn(codec, headers[deadlineHeader], fiber.getRef(Clock.Clock), frame)
+    if (left !== undefined) headers[deadlineHeader] = left
+  }
+  const { body, hash, method, url, urlParams } = request
+  return HttpClientRequest.makeWith(method, url, urlParams, hash, headers, body)
+}
+
+/** What to say of the time left; `undefined` where there is no end, or where what is said already is less. */
+const timeLeftIn = (codec: Codec, said: string | undefined, clock: Clock.Clock, frame: Frame): string | undefined => {
   const left = timeLeft(frame, monotonicMs(clock))
-  if (left === undefined) return headers
+  if (left === undefined) return undefined
   const nowMillis = clock.currentTimeMillisUnsafe()
-  const said = headers[codec.header.toLowerCase()]
-  if (said !== undefined && isAtMost(codec.decode(said, nowMillis), left)) return headers
-  return Headers.set(headers, codec.header, codec.encode(left, nowMillis))
+  return said !== undefined && isAtMost(codec.decode(said, nowMillis), left) ? undefined : codec.encode(left, nowMillis)
 }
 
 /** What the request says already is of someone who waits further out. They may have less time than there is here. */
@@ -103,12 +114,14 @@ const timeLeft = ({ attemptEnds, deadline }: Frame, now: number): Duration.Durat
   return end === Infinity ? undefined : Duration.millis(Math.max(0, end - now))
 }
 
-const judge = (
-  { isFailure, readBody }: Manner,
-  response: HttpClientResponse
-): Effect.Effect<HttpClientResponse, HttpClientError> => {
-  if (!isFailure(response)) return readBody ? inMemory(response) : Effect.succeed(response)
-  return Effect.flatMap(held(response), (response) =>
+export const judging = (isFailure: (response: HttpClientResponse) => boolean, readBody: boolean): Judge => ({
+  onSuccess: (response) =>
+    isFailure(response) ? failedWith(response) : readBody ? inMemory(response) : Effect.succeed(response),
+  onFailure: letGo
+})
+
+const failedWith = (response: HttpClientResponse): Effect.Effect<never, HttpClientError> =>
+  Effect.flatMap(held(response), (response) =>
     Effect.fail(
       new HttpClientError({
         reason: new StatusCodeError({
@@ -119,7 +132,6 @@ const judge = (
       })
     )
   )
-}
 
 /**
  * An error of those inside may have a response that nobody has read. It comes out with its body in memory, as one of ours does: changed where

@@ -156,14 +156,17 @@ const safetyOf = (settings: Settings, request: Request): Safety => {
   const replay = canReplay(request.body)
   if (!replay.replayable) return { isKeyed: false, resend: "never", unsafe: replay.reason }
   if (!settings.repeats) return { isKeyed: false, resend: "unprocessed", unsafe: notIdempotent }
-  if (isIdempotentMethod(request.method) || hasKey(request)) return { isKeyed: false, resend: "always" }
-  if (settings.minting !== undefined) return { isKeyed: true, resend: "always" }
+  if (isIdempotentMethod(request.method) || hasKey(request)) return safe
+  if (settings.minting !== undefined) return safeByKey
   return {
     isKeyed: false,
     resend: "unprocessed",
     unsafe: `the dependency may have acted, and ${request.method} has no idempotency key`
   }
 }
+
+const safe: Safety = { isKeyed: false, resend: "always", unsafe: undefined }
+const safeByKey: Safety = { ...safe, isKeyed: true }
 
 const notIdempotent =
   'the dependency may have acted, and the policy is "not-idempotent": with "idempotent", GET and its like are sent again, and what has an idempotency key'

@@ -92,14 +92,22 @@ const originsKept = 1_000
 /** {@link originOf}, which remembers the origins it has seen: to parse a URL costs more than all the rest of a call. */
 export const origins = (): ((request: HttpClientRequest) => string) => {
   const seen = new Map<string, string>()
+  // most clients talk to one server, and to compare costs less than to look it up
+  let lastStart = ""
+  let lastOrigin = ""
   return (request) => {
-    const start = schemeAndAuthority(request.url)
-    const known = seen.get(start)
-    if (known !== undefined) return known
-    const origin = originOf(request)
-    if (start === "") return origin
-    if (seen.size === originsKept) seen.clear()
-    seen.set(start, origin)
+    const { url } = request
+    if (lastStart !== "" && url.startsWith(lastStart) && endsAuthority(url, lastStart.length)) return lastOrigin
+    const start = schemeAndAuthority(url)
+    let origin = seen.get(start)
+    if (origin === undefined) {
+      origin = originOf(request)
+      if (start === "") return origin
+      if (seen.size === originsKept) seen.clear()
+      seen.set(start, origin)
+    }
+    lastStart = start
+    lastOrigin = origin
     return origin
   }
 }
@@ -109,9 +117,13 @@ const schemeAndAuthority = (url: string): string => {
   const scheme = url.startsWith("https://") ? 8 : url.startsWith("http://") ? 7 : 0
   if (scheme === 0) return ""
   let end = scheme
-  while (end < url.length && !endsAuthority(url.charCodeAt(end))) end++
+  while (!endsAuthority(url, end)) end++
   return url.slice(0, end)
 }
 
-/** Whether it is one of `/`, `?`, `#` and `\\`. */
-const endsAuthority = (code: number): boolean => code === 47 || code === 63 || code === 35 || code === 92
+/** Whether the authority is over at this place: the URL is, or there is one of `/`, `?`, `#` and `\\`. */
+const endsAuthority = (url: string, at: number): boolean => {
+  if (at >= url.length) return true
+  const code = url.charCodeAt(at)
+  return code === 47 || code === 63 || code === 35 || code === 92
+}

@@ -7,7 +7,7 @@ import * as Deadline from "../Deadline.ts"
 import type { CallOptions, Plan } from "../internal/plan.ts"
 import { planOf } from "../internal/policy.ts"
 import { invalid } from "../internal/validate.ts"
-import type { Manner } from "./attempt.ts"
+import { judging, type Manner } from "./attempt.ts"
 import { faults } from "./classify.ts"
 import type { Options } from "./client.ts"
 import { isFieldName } from "./grammar.ts"
@@ -56,18 +56,19 @@ export const settingsOf = (policy: unknown, options: unknown = {}): Settings => 
     invalid(at("idempotencyKey"), idempotencyKey, '"structured" or "bare"')
   }
   if (attemptHeader !== false) fieldName("attemptHeader", attemptHeader)
+  const codec = deadline === false ? undefined : codecOf(deadline)
   const isBare = idempotencyKey === "bare"
   const classified = given.said.faults === undefined ? { ...given, classifier: faults } : given
   return {
     minting: classified.keyed && classified.mint !== undefined ? sendable(classified, isBare) : undefined,
     plain: { ...classified, keyed: false, mint: undefined },
     repeats: given.repeatable,
-    isFailure,
     key,
-    codec: deadline === false ? undefined : codecOf(deadline),
-    attemptHeader: attemptHeader === false ? undefined : attemptHeader,
+    codec,
+    deadlineHeader: codec?.header.toLowerCase() ?? "",
+    attemptHeader: attemptHeader === false ? undefined : attemptHeader.toLowerCase(),
     isBare,
-    readBody
+    judge: judging(isFailure, readBody)
   }
 }
 

@@ -3,6 +3,7 @@ import { Stream } from "effect"
 import { HttpBody, HttpClientRequest } from "effect/http"
 import { Readable } from "node:stream"
 import * as Http from "../../src/http/index.ts"
+import { origins } from "../../src/http/request.ts"
 
 describe("isIdempotentMethod", () => {
   it("by method, whose case matters", () => {
@@ -82,5 +83,35 @@ describe("originOf", () => {
     assert.strictEqual(origin("/eur/1"), "relative")
     assert.strictEqual(origin("/eur/2"), "relative")
     assert.strictEqual(origin(""), "relative")
+  })
+})
+
+describe("origins", () => {
+  it("is originOf, whatever was asked before", () => {
+    const originOf = origins()
+    const urls = [
+      "http://quotes.example",
+      "http://quotes.example/eur",
+      "http://quotes.example.evil/eur",
+      "http://quotes.example:8080/eur",
+      "http://quotes.example?a",
+      "http://quotes.example#a",
+      "http://quotes.example\\a",
+      "http://quotes.example@evil/eur",
+      "http://quotes",
+      "https://quotes.example/eur",
+      "http://",
+      "/eur",
+      "",
+      "grpc://quotes.example:50051/x"
+    ]
+    for (const first of urls) {
+      for (const second of urls) {
+        for (const url of [first, second, second]) {
+          const request = HttpClientRequest.get(url)
+          assert.strictEqual(originOf(request), Http.originOf(request), `${url} after ${first}`)
+        }
+      }
+    }
   })
 })
