@@ -166,7 +166,7 @@ const safetyOf = (settings: Settings, request: Request): Safety => {
 }
 
 const safe: Safety = { isKeyed: false, resend: "always", unsafe: undefined }
-const safeByKey: Safety = { ...safe, isKeyed: true }
+const safeByKey: Safety = { isKeyed: true, resend: "always", unsafe: undefined }
 
 const notIdempotent =
   'the dependency may have acted, and the policy is "not-idempotent": with "idempotent", GET and its like are sent again, and what has an idempotency key'
