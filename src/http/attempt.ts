@@ -47,7 +47,7 @@ export const attempt = (
   client: Client,
   request: HttpClientRequest.HttpClientRequest,
   isKeyed: boolean
-): Effect.Effect<HttpClientResponse, unknown, unknown> => new Attempt(manner, client, request, isKeyed) as never
+): Effect.Effect<HttpClientResponse, unknown, unknown> => new AttemptEffect(manner, client, request, isKeyed) as never
 
 class Attempt {
   readonly manner: Manner
@@ -64,7 +64,7 @@ class Attempt {
   }
 }
 
-evaluated(Attempt, function (fiber) {
+const AttemptEffect = /*#__PURE__*/ evaluated(Attempt, function (fiber) {
   const { client, manner } = this
   const frame = currentFrame(fiber)
   const sent = frame === undefined ? this.request : saying(this, fiber, frame)
