@@ -16,6 +16,7 @@ import {
   withResilience
 } from "effect-resilience"
 import type { Budget } from "../src/internal/budget.ts"
+import { wallNowMs } from "../src/internal/time.ts"
 import { Book, bookedGuard, BookedBudget, errorOf, Gone, Net, Slow, throughTime } from "./kit.ts"
 import { holds, integers } from "./property.ts"
 
@@ -220,6 +221,19 @@ describe("which outcome wins", () => {
         assert.deepStrictEqual(exit, Exit.succeed("ok"))
         assert.isAtLeast(it.started[2]!.at - it.started[1]!.at, 1_000)
       }
+    })
+  )
+
+  it.effect("a classifier goes by the Clock of the call, although no fiber runs when an attempt has ended", () =>
+    Effect.gen(function* () {
+      const seen: Array<number> = []
+      const timely = Fault.make<Net | Slow | Gone>(() => {
+        seen.push(wallNowMs())
+        return Fault.transient()
+      })
+      const it = scenario(net(110), net(50))
+      yield* timed(it.effect.pipe(withResilience(Policy.extend(hedged, { name: "timely", faults: timely }))))
+      assert.deepStrictEqual(seen, [110, 150])
     })
   )
 

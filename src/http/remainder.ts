@@ -38,6 +38,9 @@ export class Remainder implements Lingering {
 }
 
 /** That of the innermost guard around a handler, which tells those further out. */
-export const CurrentRemainder = Context.Reference<Remainder | undefined>("effect-resilience/http/Remainder", {
-  defaultValue: () => undefined
-})
+export const CurrentRemainder = /*#__PURE__*/ Context.Reference<Remainder | undefined>(
+  "effect-resilience/http/Remainder",
+  {
+    defaultValue: () => undefined
+  }
+)

@@ -23,7 +23,7 @@ import { Hedge, HedgeEffect } from "./hedgedAttempt.ts"
 import * as Outcomes from "./outcome.ts"
 import type { Plan } from "./plan.ts"
 import { reportDefect } from "./reportDefect.ts"
-import { after } from "./time.ts"
+import { after, byClock } from "./time.ts"
 
 type AnyContext = Context.Context<unknown>
 
@@ -186,7 +186,7 @@ class Round {
     const { call } = this
     const elapsed = call.now - attempt.attemptStartedMs
     const { cause } = cut === undefined ? exit : (call.cutExit(cut, attempt.number, exit) as typeof exit)
-    const failed = call.classify(cause, cut, elapsed)
+    const failed = byClock(call.clock, () => call.classify(cause, cut, elapsed))
     attempt.settle(failed.outcome, elapsed)
     if (attempt === call)
       this.hedging.record(call.now, elapsed, Outcomes.isRetried(failed.outcome) || cut !== undefined)

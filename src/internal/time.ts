@@ -31,8 +31,21 @@ export const monotonicMs = (clock: Clock.Clock): number => {
 
 export const nowMs = (fiber: AnyFiber): number => monotonicMs(fiber.getRef(Clock.Clock))
 
+let clockAsked: Clock.Clock | undefined
+
 /** Milliseconds since the epoch, by the Clock of the fiber that runs: for classifiers, which are not told the time. */
-export const wallNowMs = (): number => (Fiber.getCurrent()?.getRef(Clock.Clock) ?? liveClock).currentTimeMillisUnsafe()
+export const wallNowMs = (): number =>
+  (clockAsked ?? Fiber.getCurrent()?.getRef(Clock.Clock) ?? liveClock).currentTimeMillisUnsafe()
+
+/** The same by a clock that is given: for a step in which no fiber runs, because one has just ended. */
+export const byClock = <A>(clock: Clock.Clock, f: () => A): A => {
+  clockAsked = clock
+  try {
+    return f()
+  } finally {
+    clockAsked = undefined
+  }
+}
 
 /** The longest delay a host timer takes; a longer one would fire at once. */
 export const maxTimerMs = 2 ** 31 - 1
