@@ -28,6 +28,7 @@ export const timed = {
   "ours: guarded, sync, Telemetry.layerMetrics": async () => (await ours()).metricsSync(),
   "floor: frames, context and clock, async": async () => (await ours()).framedAsync(),
   "floor: a second guard that does nothing": async () => (await ours()).aSecondGuardThatDoesNothing(),
+  "floor: HTTP, one header more": async () => (await http()).httpWithHeader(),
   "floor: HTTP, one service provided": async () => (await http()).httpProvided(),
   "floor: HTTP, frames, context and clock": async () => (await http()).httpFramed(),
   "effect: retry(breaker), sync": async () => (await effects()).guardedSync(),

@@ -6,6 +6,7 @@ import { once } from "node:events"
 import { NodeHttpClient } from "@effect/platform-node"
 import { Context, Effect, Layer, Schedule, Scope } from "effect"
 import { HttpClient } from "effect/http"
+import { setHeader } from "effect/http/HttpClientRequest"
 import { CircuitBreaker as EffectBreaker } from "effect/persistence"
 import { Backoff, CircuitBreaker, Policy, RetryBudget } from "effect-resilience"
 import * as Http from "effect-resilience/http"
@@ -87,6 +88,10 @@ export const httpGuarded = () => beside((client) => Effect.succeed(Http.resilien
 export const httpEverything = () => beside((client) => Effect.succeed(Http.resilient(client, everything)))
 
 export const httpFramed = () => beside((client) => Effect.succeed(HttpClient.transform(client, framed)))
+
+/** What each attempt says of itself, by Effect's own means. */
+export const httpWithHeader = () =>
+  beside((client) => Effect.succeed(HttpClient.mapRequest(client, setHeader("x-envoy-attempt-count", "1"))))
 
 /** Anything that runs in a context of its own: Effect's client merges that into the one it was built in, at each request. */
 export const httpProvided = () => beside((client) => Effect.succeed(HttpClient.transform(client, provided)))

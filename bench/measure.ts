@@ -1,7 +1,7 @@
-// How a case is timed: by the processor time of its process, in rounds. In a round every case has a few turns, in turn with all the others, and of
-// its turns the fastest count. What else a machine does can only slow them down, and it does so for a part of a second or for minutes on end; so
-// figures of different minutes say nothing of each other, but in a round all cases meet the same. Ratios are made within a round, and the
-// median of those counts.
+// How a case is timed: by the processor time of its process, in rounds. In a round every case has a few turns, in turn with those it is
+// compared to, and of its turns the fastest count. What else a machine does can only slow them down, and it does so for a part of a
+// second or for minutes on end; so figures of different minutes say nothing of each other, but in a round those that are compared meet
+// the same. Ratios are made within a round, and the median of those counts.
 /** Runs something so many times, one after the other. */
 export type Loop = (times: number) => Promise<void>
 

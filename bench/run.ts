@@ -1,11 +1,13 @@
 /**
  * `npm run bench`: what a policy costs, beside what a user would pick instead.
  *
- * Every case has a process of its own, and all of them take turns: see `measure.ts` for how and why. It is done several times over with new
- * processes, for the compiler of a process decides some things once and for all. Overheads are nanoseconds of processor time for one call, less what
- * the same call costs without a policy. A rejected call never runs what it guards, so there the whole call counts, with the handling of the error.
+ * Every case has a process of its own, and those that are compared take turns: see `measure.ts` for how and why. It is done several times
+ * over with new processes, for the compiler of a process decides some things once and for all. Overheads are nanoseconds of processor time
+ * for one call, less what the same call costs without a policy. A rejected call never runs what it guards, so there the whole call counts,
+ * with the handling of the error.
  *
- * It measures and does not judge: the exit code is 0 unless a case crashes. With words as arguments it measures only the rows and cases that contain one.
+ * It measures and does not judge: the exit code is 0 unless a case crashes. With words as arguments it measures only the rows and cases
+ * that contain one.
  */
 import { fork, spawnSync, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
@@ -141,29 +143,46 @@ const shown = rows.filter(({ ours, theirs, title }) => isWanted([title, ours, th
 const needed = new Set(shown.flatMap(({ ours, theirs }) => (theirs === "bare" ? [ours] : [ours, ...theirs])))
 const names = (Object.keys(timed) as Array<TimedCase>).filter((name) => needed.has(name) || isWanted(name))
 
+/** Cases that a row compares are together, and all others by themselves: a process that has to wait for long forgets what it has compiled. */
+const groupsOf = (names: ReadonlyArray<TimedCase>): ReadonlyArray<ReadonlyArray<TimedCase>> => {
+  let groups: ReadonlyArray<ReadonlyArray<TimedCase>> = names.map((name) => [name])
+  for (const { ours, theirs } of shown) {
+    const together = theirs === "bare" ? [ours] : [ours, ...theirs]
+    const touched = groups.filter((group) => group.some((name) => together.includes(name)))
+    groups = [...groups.filter((group) => !touched.includes(group)), touched.flat()]
+  }
+  return groups
+}
+
 /** Of each case, its fastest turns in every round. */
 const taken = new Map<TimedCase, Array<Timing>>(names.map((name) => [name, []]))
 
-for (let set = 1; set <= sets; set++) {
-  const children = new Map<TimedCase, ChildProcess>()
-  for (const [i, name] of names.entries()) {
-    progress(`set ${set}/${sets}, warming up ${i + 1}/${names.length}  ${name}`)
-    const child = start(name)
-    await said(child)
-    children.set(name, child)
-  }
+const takeRounds = async (children: ReadonlyMap<TimedCase, ChildProcess>): Promise<void> => {
   for (let round = 1 - warmUps; round <= roundsPerSet; round++) {
-    progress(`set ${set}/${sets}, round ${round}/${roundsPerSet}`)
-    const turns = new Map<TimedCase, Array<Timing>>(names.map((name) => [name, []]))
+    const turns = new Map<TimedCase, Array<Timing>>(Array.from(children.keys(), (name) => [name, []]))
     for (let turn = 0; turn < turnsPerRound; turn++) {
       for (const [name, child] of children) {
         child.send("turn")
         turns.get(name)!.push(await said<Timing>(child))
       }
     }
-    if (round > 0) for (const name of names) taken.get(name)!.push(fastest(turns.get(name)!))
+    if (round > 0) for (const [name, all] of turns) taken.get(name)!.push(fastest(all))
   }
-  for (const child of children.values()) child.disconnect()
+}
+
+const groups = groupsOf(names)
+for (let set = 1; set <= sets; set++) {
+  for (const [i, group] of groups.entries()) {
+    progress(`set ${set}/${sets}, group ${i + 1}/${groups.length}  ${group.join(", ")}`)
+    const children = new Map<TimedCase, ChildProcess>()
+    for (const name of group) {
+      const child = start(name)
+      await said(child)
+      children.set(name, child)
+    }
+    await takeRounds(children)
+    for (const child of children.values()) child.disconnect()
+  }
 }
 const child = start(memory)
 const memoryUsed = await said<Footprint>(child)
