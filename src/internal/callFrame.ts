@@ -90,7 +90,7 @@ export abstract class CallFrame extends Permits implements Frame {
     this.options = options
     this.self = self
     this.fiber = fiber
-    const around = (this.around = surroundings(plan, fiber))
+    const around = (this.around = surroundings(plan, fiber.context))
     this.parent = innermostLive(around.frame)
     this.startedMs = this.now = monotonicMs(around.clock)
     this.idempotencyKey = options?.idempotencyKey

@@ -1,9 +1,9 @@
-// What a policy finds in the context around a call. A context never changes, and a fiber that makes one call after the other makes them in
-// the same. There, what was found last is used again: to look for what is mostly not there (another Clock, a listener, a call around) is
-// otherwise a fifth of what a call costs.
+// What a policy finds in the context around a call. A context never changes, and most calls are made in one that others were made in. There,
+// what was found before is used again: to look for what is mostly not there (another Clock, a listener, a call around) is otherwise a fifth of
+// what a call costs.
 import type * as Clock from "effect/Clock"
 import * as Schedule from "effect/Schedule"
-import type { Context, Fiber } from "effect"
+import type { Context } from "effect"
 import type { Guard } from "../Guard.ts"
 import type { Budget } from "./budget.ts"
 import { clockIn, orUndefined, service } from "./context.ts"
@@ -27,34 +27,24 @@ export interface Surroundings {
   readonly retrying: boolean
 }
 
-/** What was found last, held weakly: a context holds all of a request, and of the calls around. */
+/** What was found, for as long as its context is in use elsewhere: for that holds all of a request, and of the calls around. */
 export class Recent {
-  /** The id of the fiber that called last. */
-  fiber = -1
-  /** How often it has looked since it was last kept. */
   looked = 0
-  found: WeakRef<Surroundings> | undefined = undefined
+  readonly found = new WeakMap<Context.Context<never>, Surroundings>()
 }
 
-/** Weak references are dear, and most requests have a fiber and a context of their own. */
+/** To keep it is dear, and a request may have a context of its own: so one in so many is kept, and one that is used again soon is. */
 const looksBeforeKept = 8
 
-type Caller = Pick<Fiber.Fiber<unknown, unknown>, "context" | "id">
-
 /** Dies if a service is missing, which the types of a policy do not allow. */
-export const surroundings = (plan: Plan, { context, id }: Caller): Surroundings => {
+export const surroundings = (plan: Plan, context: Context.Context<never>): Surroundings => {
   const { recent } = plan
-  if (recent.fiber !== id) {
-    recent.fiber = id
-    recent.looked = 1
-    return find(plan, context)
-  }
-  const known = recent.found?.deref()
-  if (known !== undefined && known.context === context) return known
+  const known = recent.found.get(context)
+  if (known !== undefined) return known
   const found = find(plan, context)
   if (++recent.looked >= looksBeforeKept) {
     recent.looked = 0
-    recent.found = new WeakRef(found)
+    recent.found.set(context, found)
   }
   return found
 }
