@@ -168,7 +168,6 @@ describe("tests mirror src", () => {
     "internal/dataFirstOrLast": "test/Fallback.test.ts",
     "internal/draining": "test/Policy.rules.test.ts",
     "internal/engine": "test/Policy.rules.test.ts",
-    "internal/evaluated": "test/Policy.rules.test.ts",
     "internal/events": "test/Telemetry.test.ts",
     "internal/faultSplit": "test/Policy.types.test.ts",
     "internal/rateLimit": "test/RateLimit.test.ts",

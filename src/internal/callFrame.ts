@@ -69,7 +69,8 @@ export abstract class CallFrame extends Permits implements Frame {
   cut: Cut = undefined
   contextSet = false
   asking: GuardCall | undefined = undefined
-  budgets: Array<BudgetCall> | undefined = undefined
+  budget: BudgetCall | undefined = undefined
+  otherBudgets: Array<BudgetCall> | undefined = undefined
   tokens: ReadonlyArray<Token> | undefined = undefined
   idempotencyKey: string | undefined
   /** From the first failure on. */
@@ -162,7 +163,8 @@ export abstract class CallFrame extends Permits implements Frame {
 
   /** Of an attempt that nested calls will see as `frame`. */
   attemptContext(frame: Frame): Context.Context<never> {
-    let context: Context.Context<never> = Context.add(this.context, CurrentCall, frame)
+    // by its string: what takes the key itself has two styles of call, and is slower
+    let context: Context.Context<never> = Context.addUnsafe(this.context, CurrentCall.key, frame)
     if (this.retries !== undefined) {
       context = Context.add(context, Schedule.CurrentMetadata, this.retries.metadata)
     } else if (this.around.retrying) {

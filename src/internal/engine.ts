@@ -24,11 +24,12 @@ import {
   noteEnd,
   noteFailure
 } from "./callEvents.ts"
+import { catchCause } from "./catchCause.ts"
 import { CallFrame, type Cut, type Ended } from "./callFrame.ts"
 import { isDraining } from "./draining.ts"
 import { AttemptTimeout, DeadlineExceeded, RetryExhausted, type Reason } from "./errors.ts"
 import { labelOf, reasonOf, tagOf, type AttemptKind } from "./events.ts"
-import { evaluated } from "./evaluated.ts"
+import { evaluated, evaluateHere } from "./evaluated.ts"
 import { hedged } from "./hedging.ts"
 import * as Outcomes from "./outcome.ts"
 import type { CallOptions, Plan } from "./plan.ts"
@@ -63,7 +64,7 @@ class Run {
 
 const RunEffect = /*#__PURE__*/ evaluated(Run, function (fiber) {
   const call = new CallEffect(this.plan, this.options, this.self, fiber)
-  return call.refused() ?? Effect.onExitPrimitive(call.next(), (exit) => call.finish(exit))
+  return call.refused() ?? call.start()
 })
 
 /** One call. As an effect it is the next attempt, from admission on. */
@@ -79,9 +80,26 @@ export class Call extends CallFrame {
     }
   }
 
+  /** Under both frames. */
+  start(): Effect.Effect<unknown, unknown> {
+    const attempt = this.framed()
+    const all = Effect.onExitPrimitive(attempt, (exit) => this.finish(exit))
+    const then = evaluateHere(all, this.fiber)
+    return then === attempt ? this.within(attempt) : (then as typeof attempt)
+  }
+
   /** From admission to decision. */
-  next(): Effect.Effect<unknown, unknown, never> {
-    return Effect.catchCause(this as never, (cause) => this.failed(cause)) as Effect.Effect<unknown, unknown, never>
+  next(): Effect.Effect<unknown, unknown> {
+    return this.within(this.framed())
+  }
+
+  private framed(): Effect.Effect<unknown, unknown> {
+    return catchCause(this as never, (cause) => this.failed(cause))
+  }
+
+  private within(attempt: Effect.Effect<unknown, unknown>): typeof attempt {
+    const then = evaluateHere(attempt, this.fiber)
+    return (then === (this as never) ? this.begin() : then) as typeof attempt
   }
 
   begin(): Effect.Effect<unknown, unknown, unknown> {
