@@ -111,11 +111,11 @@ const baseline = await bundle(effectAlone, [])
 const parts: ReadonlyArray<readonly [what: string, files: RegExp]> = [
   [
     "one call: engine, retries, admission, outcomes, deadlines",
-    /(Policy|Idempotency|engine|callFrame|retries|admission|surroundings|outcome|permits|bounded|currentCall|history|policy|evaluated|time|context|callStart|draining|priorities|stackless|reportDefect|dataFirstOrLast)\.ts$/
+    /(Policy|Idempotency|engine|callFrame|catchCause|retries|admission|surroundings|outcome|permits|bounded|currentCall|history|policy|evaluated|time|context|callStart|draining|priorities|stackless|reportDefect|dataFirstOrLast)\.ts$/
   ],
   [
     "circuit breaker: circuit, windows, trips, keys, layers, protect",
-    /(CircuitBreaker|Guard|breaker|breakerService|circuit|circuitOpen|window|trip|openTimes|keyed|perKey|linked|guardClass|protect|liveRetryAfter)\.ts$/
+    /(CircuitBreaker|Guard|breaker|breakerService|broadcast|circuit|circuitOpen|window|trip|openTimes|keyed|perKey|linked|guardClass|protect|liveRetryAfter)\.ts$/
   ],
   ["hedging", /(hedging|hedgedAttempt|hedge)\.ts$/],
   ["options: checks, their messages, endless schedules", /(plan|validate|InvalidOption|endless|simulation)\.ts$/],

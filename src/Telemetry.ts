@@ -28,9 +28,9 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import type { Cause, Exit } from "effect"
+import type { Exit } from "effect"
+import { broadcast } from "./internal/broadcast.ts"
 import { CurrentListener } from "./internal/events.ts"
 import type { Event } from "./internal/events.ts"
 import { Ear, layer as listening, makeHub } from "./internal/listeners.ts"
@@ -121,41 +121,24 @@ export const layer: Layer.Layer<Telemetry> = /*#__PURE__*/ listening<Telemetry>(
     /*#__PURE__*/ Effect.gen(function* () {
       const since = yield* Clock.currentTimeMillis
       const counts = new Accumulator()
-      const subscribers = new Set<Queue.Queue<Event, Cause.Done>>()
+      const heard = yield* broadcast<Event>(eventsCapacity)
       let listenerFailures = 0
-      let closed = false
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          closed = true
-          for (const queue of subscribers) Queue.endUnsafe(queue)
-        })
-      )
       const listener: Listener = {
         hear: (event) => {
           counts.add(event)
-          for (const queue of subscribers) Queue.offerUnsafe(queue, event)
+          heard.send(event)
         },
         failed: () => {
           listenerFailures++
         }
       }
-      const events = Stream.unwrap(
-        Effect.gen(function* () {
-          const queue = yield* Effect.acquireRelease(Queue.sliding<Event, Cause.Done>(eventsCapacity), (queue) =>
-            Effect.sync(() => subscribers.delete(queue))
-          )
-          if (closed) return Stream.empty
-          subscribers.add(queue)
-          return Stream.fromQueue(queue)
-        })
-      )
       const report = Effect.map(Clock.currentTimeMillis, (at): Report => ({
         since,
         at,
         ...counts.summary(),
         listenerFailures
       }))
-      return Context.make(Telemetry, { events, report }).pipe(Context.add(Ear, listener))
+      return Context.make(Telemetry, { events: heard.stream, report }).pipe(Context.add(Ear, listener))
     })
   )
 )

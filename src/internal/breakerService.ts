@@ -2,14 +2,12 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as PubSub from "effect/PubSub"
-import * as Stream from "effect/Stream"
-import type { Duration, Schedule, Scope, Take } from "effect"
+import type { Duration, Schedule, Scope } from "effect"
 import type { CircuitBreaker, OpenOptions, Transition } from "../CircuitBreaker.ts"
 import { Breaker } from "./breaker.ts"
 import type { Shared } from "./breaker.ts"
+import { broadcast } from "./broadcast.ts"
 import type { State } from "./circuit.ts"
 import { circuitOpen } from "./circuitOpen.ts"
 import type { CircuitOpen } from "./circuitOpen.ts"
@@ -49,14 +47,12 @@ export const make = /*#__PURE__*/ Effect.fnUntraced(function* (
   // Whoever asks may have another Clock in force than whoever built the layer
   const clock = () => Fiber.getCurrent()?.getRef(Clock.Clock) ?? Context.get(context, Clock.Clock)
   const now = () => monotonicMs(clock())
-  const pubsub = yield* PubSub.sliding<Take.Take<Transition>>(changesKept)
-  yield* Effect.addFinalizer(() => PubSub.end(pubsub, Exit.void))
-  let subscribers = 0
+  const changes = yield* broadcast<Transition>(changesKept)
   const changed = (emit: Emit | undefined, key: string | undefined, from: State, to: State): void => {
-    if (emit === undefined && subscribers === 0) return
+    if (emit === undefined && !changes.isFollowed()) return
     const at = clock().currentTimeMillisUnsafe()
     const transition: Transition = { _tag: "CircuitChanged", at, breaker: name, key, from, to }
-    if (subscribers > 0) PubSub.publishUnsafe(pubsub, [transition])
+    changes.send(transition)
     emit?.(transition)
   }
   const breaker = new Breaker<CircuitOpen>(
@@ -86,15 +82,7 @@ export const make = /*#__PURE__*/ Effect.fnUntraced(function* (
     state: (key) => reading((now) => breaker.state(key, now)),
     snapshot: (key) => reading((now) => breaker.snapshot(key, now)),
     snapshots: reading((now) => breaker.snapshots(now)),
-    changes: Stream.unwrap(
-      Effect.as(
-        Effect.acquireRelease(
-          Effect.sync(() => subscribers++),
-          () => Effect.sync(() => subscribers--)
-        ),
-        Stream.fromPubSubTake(pubsub)
-      )
-    ),
+    changes: changes.stream,
     open: (first?: string | OpenOptions | undefined, second?: OpenOptions | undefined) =>
       moving((now, emit) => {
         const [key, options] = typeof first === "object" ? [undefined, first] : [first, second]
