@@ -173,10 +173,13 @@ export class Breaker<Rejection> {
   }
 }
 
-/** A circuit with what it hands out: one object for each generation, so that neither admitting nor rejecting allocates. */
-class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> {
+/**
+ * A circuit with what it hands out: one object for each generation, so that neither admitting nor rejecting allocates. For the first, which
+ * many keys never leave, it is its own ticket.
+ */
+class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> implements Ticket {
   readonly key: string | undefined
-  #ticket: Ticket<Rejection> | undefined = undefined
+  #ticket: LaterTicket<Rejection> | undefined = undefined
   #refusal: Refusal<Rejection> | undefined = undefined
 
   constructor(shared: Shared<Rejection>, key: string | undefined) {
@@ -184,13 +187,40 @@ class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> {
     this.key = key
   }
 
-  admission(emit: Emit | undefined): Ticket<Rejection> {
+  get _tag(): "Admitted" {
+    return "Admitted"
+  }
+
+  get permit(): Permit {
+    return this
+  }
+
+  settle(outcome: Outcome, elapsed: number, now: number): void {
+    this.told(first, undefined, outcome, elapsed, now)
+  }
+
+  admission(emit: Emit | undefined): Ticket {
     // one that speaks to a listener is not kept: it would keep alive who was called last
-    if (emit !== undefined) return new Ticket(this, this.generation, emit)
+    if (emit !== undefined) return new LaterTicket(this, this.generation, emit)
+    if (this.generation === first) return this
     const ticket = this.#ticket
     return ticket !== undefined && ticket.generation === this.generation
       ? ticket
-      : (this.#ticket = new Ticket(this, this.generation, undefined))
+      : (this.#ticket = new LaterTicket(this, this.generation, undefined))
+  }
+
+  /** How a call let through in this generation has ended. */
+  told(generation: number, emit: Emit | undefined, outcome: Outcome, elapsed: number, now: number): void {
+    const { changed, count } = this.settings
+    const from = this.state
+    this.ended(
+      generation,
+      healthOf(outcome, count),
+      elapsed,
+      outcome.retryAfter && Duration.toMillis(outcome.retryAfter),
+      now
+    )
+    if (this.state !== from) changed(emit, this.key, from, this.state)
   }
 
   rejection(now: number): Rejected<Rejection> {
@@ -216,8 +246,14 @@ interface Refusal<Rejection> {
   readonly rejected: Rejected<Rejection>
 }
 
-/** The admission and its permit in one object, because a closed circuit keeps one. */
-class Ticket<Rejection> implements Admitted, Permit {
+/** Where a circuit begins. */
+const first = 0
+
+/** The admission and its permit in one object, because a circuit keeps one. */
+type Ticket = Admitted & Permit
+
+/** One of a later generation, or one that speaks to a listener. */
+class LaterTicket<Rejection> implements Ticket {
   readonly generation: number
   readonly emit: Emit | undefined
   readonly #circuit: GuardedCircuit<Rejection>
@@ -237,17 +273,7 @@ class Ticket<Rejection> implements Admitted, Permit {
   }
 
   settle(outcome: Outcome, elapsed: number, now: number): void {
-    const circuit = this.#circuit
-    const { changed, count } = circuit.settings
-    const from = circuit.state
-    circuit.settle(
-      this.generation,
-      healthOf(outcome, count),
-      elapsed,
-      outcome.retryAfter && Duration.toMillis(outcome.retryAfter),
-      now
-    )
-    if (circuit.state !== from) changed(this.emit, circuit.key, from, circuit.state)
+    this.#circuit.told(this.generation, this.emit, outcome, elapsed, now)
   }
 }
 

@@ -115,7 +115,7 @@ export class Circuit<S extends Settings = Settings> {
    * A call let through in `generation` has ended. `ignored`: nothing is known, and its place is free again. `retryAfterMs` can
    * only lengthen the next open time.
    */
-  settle(generation: number, health: Health, elapsedMs: number, retryAfterMs: number | undefined, now: number): void {
+  ended(generation: number, health: Health, elapsedMs: number, retryAfterMs: number | undefined, now: number): void {
     if (generation === this.generation && this.state === "half-open") this.expire(now)
     if (generation !== this.generation) return
     if (retryAfterMs !== undefined) this.#remember(retryAfterMs, now)
