@@ -51,7 +51,9 @@ const show = (host: string) =>
     Effect.matchEffect({
       onSuccess: (page) => Console.log(`  ${host}: ${page}`),
       onFailure: (error) => Console.log(`  ${host}: ${error._tag}`)
-    })
+    }),
+    // who follows the changes is a fiber of its own, and has its turn while this one waits
+    Effect.andThen(Effect.sleep("5 millis"))
   )
 
 const program = Effect.gen(function* () {

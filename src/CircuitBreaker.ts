@@ -354,7 +354,10 @@ export interface CircuitBreaker extends Readable<CircuitOpen, Snapshot> {
   readonly look: NonNullable<Readable<CircuitOpen, Snapshot>["look"]>
   /** A circuit that is open past its time reads `half-open`. Reading makes no circuit: one that is not there reads `closed`. */
   readonly state: (key?: string | undefined) => Effect.Effect<State>
-  /** The changes from now on; it ends with the layer. A subscriber that falls behind by more than 128 loses the oldest. */
+  /**
+   * The changes from now on; it ends with the layer. A subscriber never runs within the call that caused a change, but when that next
+   * waits; if it falls behind by more than 128, it loses the oldest.
+   */
   readonly changes: Stream.Stream<Transition>
   /**
    * Opens a circuit for the next open time, or for as long as said; one that is open already begins again. All the circuits of a

@@ -11,7 +11,7 @@ export interface Broadcast<A> {
   readonly stream: Stream.Stream<A>
 }
 
-/** Who falls behind by more than `capacity` loses the oldest. */
+/** Who falls behind by more than `capacity` loses the oldest. None runs within `send`: that may be in the midst of a call. */
 export const broadcast = /*#__PURE__*/ Effect.fnUntraced(function* <A>(
   capacity: number
 ): Effect.fn.Return<Broadcast<A>, never, Scope.Scope> {

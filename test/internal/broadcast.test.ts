@@ -46,6 +46,22 @@ describe("broadcast", () => {
     })
   )
 
+  it.effect("nobody runs within send, but when the sender waits", () =>
+    Effect.gen(function* () {
+      const { send, stream } = yield* made(9)
+      const seen: Array<number> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(stream, (n) => Effect.sync(() => seen.push(n))),
+        { startImmediately: true }
+      )
+      send(1)
+      send(2)
+      assert.deepStrictEqual(seen, [])
+      yield* Effect.yieldNow
+      assert.deepStrictEqual(seen, [1, 2])
+    })
+  )
+
   it.effect("who leaves is not followed by anything", () =>
     Effect.gen(function* () {
       const { follow, isFollowed, send } = yield* made(9)
