@@ -1,4 +1,4 @@
-// For the mutation test: the tests that take a long look at real time, sockets or every operation of the runtime stay out of it.
+// For the mutation test: the tests that take a long look at real time, sockets, servers or every operation of the runtime stay out of it.
 import { defineConfig, mergeConfig } from "vitest/config"
 import base from "./vitest.config.ts"
 
@@ -10,6 +10,9 @@ export default mergeConfig(
         "test/interruption.test.ts",
         "test/leak.test.ts",
         "test/examples/**",
+        "test/http/**",
+        "test/sql/**",
+        "test/**/*.redis.test.ts",
         "test/docs.test.ts",
         "test/package.test.ts"
       ]
