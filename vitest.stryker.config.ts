@@ -12,6 +12,8 @@ export default mergeConfig(
         "test/examples/**",
         "test/http/**",
         "test/sql/**",
+        // looks at the text of the sources
+        "test/schema/**",
         "test/**/*.redis.test.ts",
         "test/docs.test.ts",
         "test/package.test.ts"

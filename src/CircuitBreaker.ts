@@ -356,7 +356,7 @@ export interface CircuitBreaker extends Readable<CircuitOpen, Snapshot> {
   readonly state: (key?: string | undefined) => Effect.Effect<State>
   /**
    * The changes from now on; it ends with the layer. A subscriber never runs within the call that caused a change, but when that next
-   * waits; if it falls behind by more than 128, it loses the oldest.
+   * waits. If it falls behind by more than 128, and twice as many as a keyed breaker has room for keys, it loses the oldest.
    */
   readonly changes: Stream.Stream<Transition>
   /**

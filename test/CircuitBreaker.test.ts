@@ -864,6 +864,21 @@ describe("changes", () => {
     }).pipe(Effect.provide(B.layer))
   )
 
+  it.effect("what moves all circuits at once is told of each, however many", () =>
+    Effect.gen(function* () {
+      const { fiber, seen } = yield* collect(K.changes)
+      const keys = Array.from({ length: 300 }, (_, i) => `k${i}`)
+      for (const key of keys) yield* K.protect(ok, { key })
+      yield* K.isolate()
+      yield* TestClock.adjust("0 seconds")
+      assert.deepStrictEqual(
+        seen.map(({ key, to }) => [key, to]),
+        keys.map((key) => [key, "isolated"])
+      )
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide(K.layerWith({ keys: { max: 300 } })))
+  )
+
   it.effect("a probe that hung is told when it is noticed: open again, then half-open", () =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* collect(B.changes)

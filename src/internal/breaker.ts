@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import type { Admission, Admitted, Call, Outcome, Permit, Rejected } from "../Guard.ts"
 import { rejected } from "../Guard.ts"
-import { Circuit } from "./circuit.ts"
+import { Circuit, firstGeneration } from "./circuit.ts"
 import type { Health, Settings, State } from "./circuit.ts"
 import type { Emit } from "./events.ts"
 import { PerKey, type Keys } from "./perKey.ts"
@@ -179,7 +179,7 @@ export class Breaker<Rejection> {
  */
 class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> implements Ticket {
   readonly key: string | undefined
-  #ticket: LaterTicket<Rejection> | undefined = undefined
+  #ticket: OwnTicket<Rejection> | undefined = undefined
   #refusal: Refusal<Rejection> | undefined = undefined
 
   constructor(shared: Shared<Rejection>, key: string | undefined) {
@@ -196,24 +196,24 @@ class GuardedCircuit<Rejection> extends Circuit<Shared<Rejection>> implements Ti
   }
 
   settle(outcome: Outcome, elapsed: number, now: number): void {
-    this.told(first, undefined, outcome, elapsed, now)
+    this.settleIn(firstGeneration, undefined, outcome, elapsed, now)
   }
 
   admission(emit: Emit | undefined): Ticket {
     // one that speaks to a listener is not kept: it would keep alive who was called last
-    if (emit !== undefined) return new LaterTicket(this, this.generation, emit)
-    if (this.generation === first) return this
+    if (emit !== undefined) return new OwnTicket(this, this.generation, emit)
+    if (this.generation === firstGeneration) return this
     const ticket = this.#ticket
     return ticket !== undefined && ticket.generation === this.generation
       ? ticket
-      : (this.#ticket = new LaterTicket(this, this.generation, undefined))
+      : (this.#ticket = new OwnTicket(this, this.generation, undefined))
   }
 
   /** How a call let through in this generation has ended. */
-  told(generation: number, emit: Emit | undefined, outcome: Outcome, elapsed: number, now: number): void {
+  settleIn(generation: number, emit: Emit | undefined, outcome: Outcome, elapsed: number, now: number): void {
     const { changed, count } = this.settings
     const from = this.state
-    this.ended(
+    this.conclude(
       generation,
       healthOf(outcome, count),
       elapsed,
@@ -246,14 +246,11 @@ interface Refusal<Rejection> {
   readonly rejected: Rejected<Rejection>
 }
 
-/** Where a circuit begins. */
-const first = 0
-
 /** The admission and its permit in one object, because a circuit keeps one. */
 type Ticket = Admitted & Permit
 
-/** One of a later generation, or one that speaks to a listener. */
-class LaterTicket<Rejection> implements Ticket {
+/** An object of its own: for a later generation, or for one call that speaks to a listener. */
+class OwnTicket<Rejection> implements Ticket {
   readonly generation: number
   readonly emit: Emit | undefined
   readonly #circuit: GuardedCircuit<Rejection>
@@ -273,7 +270,7 @@ class LaterTicket<Rejection> implements Ticket {
   }
 
   settle(outcome: Outcome, elapsed: number, now: number): void {
-    this.#circuit.told(this.generation, this.emit, outcome, elapsed, now)
+    this.#circuit.settleIn(this.generation, this.emit, outcome, elapsed, now)
   }
 }
 

@@ -35,8 +35,11 @@ export interface Resolved {
   readonly initial: State
 }
 
-/** Changes kept for a subscriber that is slow: enough for some minutes of any one circuit. */
-const changesKept = 128
+/**
+ * Changes kept for a subscriber that is slow: enough for some minutes of any one circuit; and for what moves all the circuits of a keyed
+ * breaker at once, which changes each of them twice at most.
+ */
+const changesKept = (keys: Keys | undefined): number => 128 + 2 * (keys?.max ?? 0)
 
 /** The value of a breaker service. Dies with InvalidOption. */
 export const make = /*#__PURE__*/ Effect.fnUntraced(function* (
@@ -47,7 +50,7 @@ export const make = /*#__PURE__*/ Effect.fnUntraced(function* (
   // Whoever asks may have another Clock in force than whoever built the layer
   const clock = () => Fiber.getCurrent()?.getRef(Clock.Clock) ?? Context.get(context, Clock.Clock)
   const now = () => monotonicMs(clock())
-  const changes = yield* broadcast<Transition>(changesKept)
+  const changes = yield* broadcast<Transition>(changesKept(options.keys))
   const changed = (emit: Emit | undefined, key: string | undefined, from: State, to: State): void => {
     if (emit === undefined && !changes.isFollowed()) return
     const at = clock().currentTimeMillisUnsafe()

@@ -27,8 +27,10 @@ export const broadcast = /*#__PURE__*/ Effect.fnUntraced(function* <A>(
     Effect.sync(() => queues.delete(queue))
   )
   return {
-    isFollowed: () => queues.size > 0,
+    isFollowed: () => !ended && queues.size > 0,
     send: (value) => {
+      // one that was told of the end may cause something to be sent to those that are not told yet
+      if (ended) return
       for (const queue of queues) Queue.offerUnsafe(queue, value)
     },
     stream: Stream.unwrap(

@@ -20,11 +20,13 @@ export interface Settings {
 
 export type Health = "ok" | "failed" | "ignored"
 
+export const firstGeneration = 0
+
 export class Circuit<S extends Settings = Settings> {
   readonly settings: S
   state: State = "closed"
   /** What is let through belongs to a generation; a result of an earlier one changes nothing and frees nothing. */
-  generation = 0
+  generation: number = firstGeneration
   readonly #cells: Cells
   /** What only a circuit needs that has opened, or has been asked for patience, since it last closed. */
   #trouble: Trouble | undefined = undefined
@@ -115,7 +117,7 @@ export class Circuit<S extends Settings = Settings> {
    * A call let through in `generation` has ended. `ignored`: nothing is known, and its place is free again. `retryAfterMs` can
    * only lengthen the next open time.
    */
-  ended(generation: number, health: Health, elapsedMs: number, retryAfterMs: number | undefined, now: number): void {
+  conclude(generation: number, health: Health, elapsedMs: number, retryAfterMs: number | undefined, now: number): void {
     if (generation === this.generation && this.state === "half-open") this.expire(now)
     if (generation !== this.generation) return
     if (retryAfterMs !== undefined) this.#remember(retryAfterMs, now)

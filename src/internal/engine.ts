@@ -2,8 +2,8 @@
 // budgets how it ended, and decides whether there is another. It knows contracts only, never a concrete guard or budget.
 //
 // Two frames of the runtime carry a call: `finish` around everything, `failed` inside it. Both are on the stack before the first
-// permit is asked for, and what is held stands in fields of the call; so an interruption between any two operations of the
-// runtime finds the frame that gives everything back.
+// permit is asked for, in the same operation at the earliest, and what is held stands in fields of the call; so an interruption
+// between any two operations of the runtime finds the frame that gives everything back.
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -80,26 +80,22 @@ export class Call extends CallFrame {
     }
   }
 
-  /** Under both frames. */
+  /**
+   * Puts both frames on the stack and begins, in one operation of the runtime: nothing comes between. Where somebody listens, who may have
+   * interrupted this very fiber just now, the runtime is asked first.
+   */
   start(): Effect.Effect<unknown, unknown> {
-    const attempt = this.framed()
+    const attempt = this.next()
     const all = Effect.onExitPrimitive(attempt, (exit) => this.finish(exit))
-    const then = evaluateHere(all, this.fiber)
-    return then === attempt ? this.within(attempt) : (then as typeof attempt)
+    let following = evaluateHere(all, this.fiber)
+    if (following === attempt) following = evaluateHere(attempt, this.fiber)
+    const isNext = following === (this as never) && this.emit === undefined
+    return (isNext ? this.begin() : following) as typeof attempt
   }
 
   /** From admission to decision. */
   next(): Effect.Effect<unknown, unknown> {
-    return this.within(this.framed())
-  }
-
-  private framed(): Effect.Effect<unknown, unknown> {
     return catchCause(this as never, (cause) => this.failed(cause))
-  }
-
-  private within(attempt: Effect.Effect<unknown, unknown>): typeof attempt {
-    const then = evaluateHere(attempt, this.fiber)
-    return (then === (this as never) ? this.begin() : then) as typeof attempt
   }
 
   begin(): Effect.Effect<unknown, unknown, unknown> {

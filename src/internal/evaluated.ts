@@ -32,15 +32,15 @@ export const nameIn = (make: typeof prototype): PropertyKey | undefined => {
   return Reflect.ownKeys(made).find((name) => made[name] === evaluate)
 }
 
-/** Does the first operation of an effect where it stands; without its name, what is to go on with is the effect itself. */
+/** The first operation of an effect, done where it stands. Without the name, the effect itself is what follows. */
 export const firstOf =
   (name: PropertyKey | undefined) =>
   (effect: AnyEffect, fiber: AnyFiber): AnyEffect =>
     name === undefined ? effect : (effect as never as Record<PropertyKey, Evaluate>)[name]!(fiber)
 
 /**
- * What the runtime would do next with an effect that is returned to it is done now, by whoever is being evaluated himself: so a frame stands
- * on the stack at once, and nothing comes between. What it returns is to be returned to the runtime, unless it is an effect that is known.
- * An operation that the runtime does takes it a twentieth of what a whole call costs.
+ * Does what the runtime would do next if `effect` were returned to it, and answers what it would go on with: so a frame is on the stack at
+ * once, and nothing comes between. It is for whoever is being evaluated, who has to return the answer, or else to know it and do that
+ * himself. Each operation so saved is about a twentieth of what a call costs.
  */
 export const evaluateHere = /*#__PURE__*/ firstOf(/*#__PURE__*/ nameIn(prototype))

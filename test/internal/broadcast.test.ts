@@ -72,6 +72,24 @@ describe("broadcast", () => {
     })
   )
 
+  it.effect("what one causes who is told of the end reaches nobody any more", () =>
+    Effect.gen(function* () {
+      const { end, isFollowed, send, stream } = yield* made(9)
+      const speaking = Effect.andThen(
+        Stream.runDrain(stream),
+        Effect.sync(() => {
+          assert.isFalse(isFollowed())
+          send(7)
+        })
+      )
+      const first = yield* Effect.forkChild(speaking, { startImmediately: true })
+      const second = yield* Effect.forkChild(Stream.runCollect(stream), { startImmediately: true })
+      yield* end
+      yield* Fiber.join(first)
+      assert.deepStrictEqual(yield* Fiber.join(second), [])
+    })
+  )
+
   it.effect("who comes after the end finds it, and is not kept", () =>
     Effect.gen(function* () {
       const { end, isFollowed, send, stream } = yield* made(9)

@@ -228,7 +228,7 @@ describe("the circuit", () => {
               const [one] = running.splice(what <= 9 ? -1 : which % Math.max(1, running.length), 1)
               if (one !== undefined) {
                 if (one.generation !== circuit.generation) visit("late")
-                circuit.ended(one.generation, health, elapsed, hint < 0 ? undefined : hint, now)
+                circuit.conclude(one.generation, health, elapsed, hint < 0 ? undefined : hint, now)
                 model.settle(one.ticket, now, health, elapsed, hint < 0 ? undefined : hint)
               }
             } else if (which === 0) {

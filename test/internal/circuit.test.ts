@@ -44,7 +44,7 @@ const make = (options: { readonly trip?: ReadonlyArray<Condition> } & Partial<Se
     const generation = circuit.generation
     return admitted
       ? (health: Health = "ok", elapsedMs = 0, retryAfterMs?: number) =>
-          circuit.ended(generation, health, elapsedMs, retryAfterMs, now)
+          circuit.conclude(generation, health, elapsedMs, retryAfterMs, now)
       : undefined
   }
   const run = (health: Health = "ok", elapsedMs = 0, retryAfterMs?: number) => {

@@ -2,10 +2,11 @@
 // point in time cannot pass for a span.
 import { assert, describe, it } from "@effect/vitest"
 import { Backoff, Deadline, Fault, Guard, Policy, RetryBudget, withResilience } from "effect-resilience"
-import { Clock, Context, Duration, Effect, Exit, Layer, Logger, Schedule } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import type { Budget, RetryRequest } from "../../src/internal/budget.ts"
-import { BookedBudget, errorOf, Gone, Net, scripted, Slow, throughTime } from "../kit.ts"
+import { CurrentListener, type Event } from "../../src/internal/events.ts"
+import { Book, bookedGuard, BookedBudget, errorOf, Gone, Net, scripted, Slow, throughTime } from "../kit.ts"
 
 type E = Net | Slow | Gone
 const faults = Fault.byTag<E>()({
@@ -269,5 +270,41 @@ describe("guards", () => {
       assert.deepStrictEqual(times, [7_000, 30, 7_030, 7_130, 0, 7_130])
       assert.strictEqual(yield* Clock.currentTimeMillis, 7_130)
     })
+  )
+
+  it.effect.each(["CallStarted", "RetryScheduled"] as const)(
+    "none is asked for an attempt whose call a listener has interrupted: at %s",
+    (tag) =>
+      Effect.gen(function* () {
+        const book = new Book()
+        const Tag = Context.Service<Guard.Guard<never>>("test/asked")
+        const budget = new BookedBudget("test/tokens", 9)
+        const Tokens = Context.Service<Budget>("test/tokens")
+        const policy = Policy.make({
+          name: "p",
+          faults,
+          safety: "idempotent",
+          retry: every(0, 2),
+          guards: [Tag],
+          budget: Tokens
+        })
+        const heard: Array<string> = []
+        const listener = (event: Event) => {
+          heard.push(event._tag)
+          if (event._tag === tag) Fiber.getCurrent()!.interruptUnsafe()
+        }
+        const call = withResilience(fail, policy).pipe(
+          Effect.provideService(Tag, bookedGuard(book, "test/asked")),
+          Effect.provideService(Tokens, budget),
+          Effect.provideService(CurrentListener, listener)
+        )
+        const exit = yield* Fiber.await(yield* Effect.forkChild(call))
+        assert.isTrue(Exit.hasInterrupts(exit))
+        const before = tag === "CallStarted" ? 0 : 1
+        assert.strictEqual(book.calls.length, before)
+        assert.deepStrictEqual([book.held, budget.open, budget.tokens], [0, 0, 9])
+        assert.strictEqual(heard.filter((it) => it.startsWith("Attempt")).length, before)
+        assert.strictEqual(heard.at(-1), "CallFailed")
+      })
   )
 })
