@@ -308,3 +308,40 @@ describe("guards", () => {
       })
   )
 })
+
+describe("budgets", () => {
+  it.effect("each of several is told everything, and a retry takes a token of all of them", () =>
+    Effect.gen(function* () {
+      const names = ["test/first", "test/second", "test/third", "test/fourth"]
+      const tags = names.map((name) => Context.Service<Budget>(name))
+      const books = names.map((name) => new BookedBudget(name, 2))
+      const policy = Policy.make({
+        name: "p",
+        faults,
+        safety: "idempotent",
+        retry: every(100, 9),
+        budget: tags as [(typeof tags)[0], ...typeof tags]
+      })
+      const all = Context.mergeAll(...tags.map((tag, i) => Context.make(tag, books[i]!))) as Context.Context<Budget>
+      const once = scripted(fail, ok)
+      assert.strictEqual(
+        yield* throughTime(Effect.provideContext(withResilience(once.effect, policy), all)).pipe(Effect.flatten),
+        "ok"
+      )
+      for (const { begun, cancelled, deposits, ended, outcomes, settled, taken } of books) {
+        assert.deepStrictEqual(outcomes, ["transient", "success"])
+        assert.deepStrictEqual([begun, deposits, ended, taken, settled, cancelled], [1, 1, 1, 1, 1, 0])
+      }
+      // the last one says no: the others get theirs back
+      books[3]!.tokens = 0
+      const { reason, deniedBy } = exhausted(
+        yield* throughTime(Effect.provideContext(withResilience(fail, policy), all))
+      )
+      assert.deepStrictEqual([reason, deniedBy], ["budget", "test/fourth"])
+      assert.deepStrictEqual(
+        books.map(({ cancelled, open, tokens }) => [tokens, cancelled, open]),
+        [...Array.from({ length: 3 }, () => [1, 1, 0]), [0, 0, 0]]
+      )
+    })
+  )
+})
