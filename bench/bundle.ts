@@ -113,10 +113,13 @@ const parts: ReadonlyArray<readonly [what: string, files: RegExp]> = [
     "one call: engine, retries, admission, outcomes, deadlines",
     /(Policy|Idempotency|engine|callFrame|catchCause|retries|admission|surroundings|outcome|permits|bounded|currentCall|history|policy|evaluated|time|context|callStart|draining|priorities|stackless|reportDefect|dataFirstOrLast)\.ts$/
   ],
+  ["circuit breaker: states, windows, trips, by hand", /(breaker|circuit|window|trip|openTimes)\.ts$/],
   [
-    "circuit breaker: circuit, windows, trips, keys, layers, protect",
-    /(CircuitBreaker|Guard|breaker|breakerService|broadcast|circuit|circuitOpen|window|trip|openTimes|keyed|perKey|linked|guardClass|protect|liveRetryAfter)\.ts$/
+    "circuit breaker: class, layers, options, changes, its error",
+    /(CircuitBreaker|Guard|breakerService|broadcast|circuitOpen|guardClass|liveRetryAfter)\.ts$/
   ],
+  ["circuit breaker alone, without a policy", /protect\.ts$/],
+  ["keys of breakers and budgets", /(keyed|perKey|linked)\.ts$/],
   ["hedging", /(hedging|hedgedAttempt|hedge)\.ts$/],
   ["options: checks, their messages, endless schedules", /(plan|validate|InvalidOption|endless|simulation)\.ts$/],
   ["errors and verdicts", /(errors|unavailable|Fault|marker)\.ts$/],
