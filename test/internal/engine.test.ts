@@ -1,8 +1,8 @@
 // What is easily got wrong in the engine, and what the rules by number do not pin down. The clock never starts at zero here, so that a
 // point in time cannot pass for a span.
 import { assert, describe, it } from "@effect/vitest"
-import { Backoff, Deadline, Fault, Guard, Policy, RetryBudget, withResilience } from "effect-resilience"
-import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Schedule } from "effect"
+import { Backoff, Deadline, Fault, Guard, Policy, RetryBudget, Telemetry, withResilience } from "effect-resilience"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Layer, Logger, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import type { Budget, RetryRequest } from "../../src/internal/budget.ts"
 import { CurrentListener, type Event } from "../../src/internal/events.ts"
@@ -342,6 +342,54 @@ describe("budgets", () => {
         books.map(({ cancelled, open, tokens }) => [tokens, cancelled, open]),
         [...Array.from({ length: 3 }, () => [1, 1, 0]), [0, 0, 0]]
       )
+    })
+  )
+
+  it.effect("hear nothing of an attempt that its caller has interrupted, but of the end of the call", () =>
+    Effect.gen(function* () {
+      const Tokens = Context.Service<Budget>("test/tokens")
+      const book = new BookedBudget("test/tokens", 9)
+      const policy = Policy.make({ name: "p", faults, safety: "idempotent", retry: every(100, 2), budget: Tokens })
+      const call = Effect.provideService(withResilience(Effect.never, policy), Tokens, book)
+      const fiber = yield* Effect.forkChild(call, { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual([book.begun, book.outcomes, book.ended], [1, [], 1])
+    })
+  )
+})
+
+describe("the end of a call", () => {
+  const ends = (call: Effect.Effect<unknown, unknown>) =>
+    Effect.gen(function* () {
+      yield* later
+      const [, events] = yield* throughTime(Telemetry.recorded(Effect.exit(call))).pipe(Effect.flatten)
+      const end = events.at(-1)!
+      return end._tag === "CallFailed"
+        ? ([end._tag, end.error, Duration.toMillis(end.elapsed)] as const)
+        : end._tag === "CallSucceeded"
+          ? ([end._tag, Duration.toMillis(end.elapsed)] as const)
+          : [end._tag]
+    })
+  const policy = Policy.make({ name: "p" })
+  const failing = (...reasons: ReadonlyArray<Cause.Reason<string>>) =>
+    withResilience(Effect.andThen(Effect.sleep(30), Effect.failCause(Cause.fromReasons(reasons))), policy)
+  const no = Cause.fail("no").reasons
+  const died = Cause.die("broken").reasons
+  const interrupted = Cause.interrupt(1).reasons
+
+  it.effect("is told with how long the whole took", () =>
+    Effect.gen(function* () {
+      const taking = withResilience(Effect.sleep(30), policy)
+      assert.deepStrictEqual(yield* ends(taking), ["CallSucceeded", 30])
+    })
+  )
+
+  it.effect("of several reasons a defect is told first, then an interruption", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* ends(failing(...no)), ["CallFailed", "string", 30])
+      assert.deepStrictEqual(yield* ends(failing(...no, ...died)), ["CallFailed", "Defect", 30])
+      assert.deepStrictEqual(yield* ends(failing(...no, ...interrupted)), ["CallFailed", "Interrupted", 30])
+      assert.deepStrictEqual(yield* ends(failing(...interrupted)), ["CallFailed", "Interrupted", 30])
     })
   )
 })
