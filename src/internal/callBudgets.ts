@@ -13,9 +13,8 @@ export const begin = (call: CallFrame): void => {
     const budget = budgets[i]!
     const key = keyFor(call, call.plan.budgets[i]!)
     const begun = budget.begin(call.now, key, !usedAround(call.parent, budget, key))
-    if (i === 0) call.budget = begun
-    else if (call.otherBudgets === undefined) call.otherBudgets = [begun]
-    else call.otherBudgets.push(begun)
+    if (call.budgets === undefined) call.budgets = [begun]
+    else call.budgets.push(begun)
   }
 }
 
@@ -31,29 +30,19 @@ export const tell = (
   outcome: Outcome,
   nested: boolean
 ): void => {
-  const { budget, now, otherBudgets } = call
+  const { budgets, now } = call
   if (tokens !== undefined) for (const token of tokens) token.settle(now, outcome)
   if (nested || outcome.kind === "interrupted") return
-  if (budget === undefined) return
-  budget.attempt(now, outcome)
-  if (otherBudgets !== undefined) for (const other of otherBudgets) other.attempt(now, outcome)
+  if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.attempt(now, outcome)
 }
 
 /** The call is over. A token that no attempt has used goes back. */
 export const end = (call: CallFrame, now: number): void => {
-  const { budget, otherBudgets, tokens } = call
-  if (tokens !== undefined) {
-    call.tokens = undefined
-    for (const token of tokens) token.cancel(now)
-  }
-  if (budget === undefined) return
-  call.budget = undefined
-  budget.end(now)
-  if (otherBudgets !== undefined) {
-    call.otherBudgets = undefined
-    for (const other of otherBudgets) other.end(now)
-  }
-  const told = balancesTold(call)
+  const { budgets, tokens } = call
+  call.tokens = call.budgets = undefined
+  if (tokens !== undefined) for (const token of tokens) token.cancel(now)
+  if (budgets !== undefined) for (let i = 0; i < budgets.length; i++) budgets[i]!.end(now)
+  const told = budgets && balancesTold(call)
   if (told !== undefined) noteBalances(call, call.emit!, told)
 }
 
@@ -64,8 +53,7 @@ export const withdraw = (call: CallFrame, request: RetryRequest): ReadonlyArray<
   const taken = (token: Token | undefined): boolean => token !== undefined && tokens.push(token) > 0
   const refusing = (): string | undefined => {
     for (const task of tasksAround(call.parent)) if (!taken(task.retry())) return task.name
-    const { budget, otherBudgets = [] } = call
-    const budgets = budget === undefined ? [] : [budget, ...otherBudgets]
+    const budgets = call.budgets ?? []
     for (let i = 0; i < budgets.length; i++) {
       if (!taken(budgets[i]!.retry(now, request))) return call.around.budgets[i]!.name
     }

@@ -69,8 +69,7 @@ export abstract class CallFrame extends Permits implements Frame {
   cut: Cut = undefined
   contextSet = false
   asking: GuardCall | undefined = undefined
-  budget: BudgetCall | undefined = undefined
-  otherBudgets: Array<BudgetCall> | undefined = undefined
+  budgets: Array<BudgetCall> | undefined = undefined
   tokens: ReadonlyArray<Token> | undefined = undefined
   idempotencyKey: string | undefined
   /** From the first failure on. */
