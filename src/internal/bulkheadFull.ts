@@ -4,7 +4,7 @@ import type { Duration } from "effect"
 import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
 import { again } from "./turnover.ts"
-import { UnavailableTypeId } from "./unavailable.ts"
+import { named, UnavailableTypeId } from "./unavailable.ts"
 import type { Impatience } from "./waitFor.ts"
 
 /**
@@ -39,9 +39,7 @@ export class BulkheadFull
   }
 
   override get message(): string {
-    const bulkhead =
-      this.key === undefined ? `the bulkhead ${this.bulkhead}` : `the bulkhead ${this.bulkhead} of ${this.key}`
-    return `${bulkhead} refused the call: ${because[this.reason]}. ${again(this.retryAfter)}`
+    return `${named("bulkhead", this.bulkhead, this.key)} refused the call: ${because[this.reason]}. ${again(this.retryAfter)}`
   }
 }
 

@@ -3,7 +3,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
-import { UnavailableTypeId } from "./unavailable.ts"
+import { named, UnavailableTypeId } from "./unavailable.ts"
 
 /**
  * A circuit refused a call: nothing was sent.
@@ -33,8 +33,7 @@ export class CircuitOpen
   }
 
   override get message(): string {
-    const circuit =
-      this.key === undefined ? `the circuit ${this.breaker}` : `the circuit ${this.breaker} of ${this.key}`
+    const circuit = named("circuit", this.breaker, this.key)
     switch (this.state) {
       case "half-open":
         return `${circuit} refused the call: it is half-open, and the probes that show whether the dependency has recovered are on their way. Try again when they have answered`

@@ -4,7 +4,7 @@ import type { Duration } from "effect"
 import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
 import { again } from "./turnover.ts"
-import { UnavailableTypeId } from "./unavailable.ts"
+import { named, UnavailableTypeId } from "./unavailable.ts"
 import type { Impatience } from "./waitFor.ts"
 
 /** Why a call was refused. */
@@ -44,11 +44,7 @@ export class ConcurrencyLimited
   }
 
   override get message(): string {
-    const limit =
-      this.key === undefined
-        ? `the concurrency limit ${this.limit}`
-        : `the concurrency limit ${this.limit} of ${this.key}`
-    return `${limit} refused the call: ${because[this.reason]}. ${again(this.retryAfter)}`
+    return `${named("concurrency limit", this.limit, this.key)} refused the call: ${because[this.reason]}. ${again(this.retryAfter)}`
   }
 }
 

@@ -3,7 +3,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
-import { UnavailableTypeId } from "./unavailable.ts"
+import { named, UnavailableTypeId } from "./unavailable.ts"
 
 /**
  * Why a rate limit refused a call:
@@ -46,9 +46,7 @@ export class RateLimited
   }
 
   override get message(): string {
-    const limit =
-      this.key === undefined ? `the rate limit ${this.limiter}` : `the rate limit ${this.limiter} of ${this.key}`
-    return `${limit} refused the call: ${because[this.reason]}. ${again(this.reason, this.retryAfter)}`
+    return `${named("rate limit", this.limiter, this.key)} refused the call: ${because[this.reason]}. ${again(this.reason, this.retryAfter)}`
   }
 }
 

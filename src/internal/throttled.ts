@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import { liveRetryAfter } from "./liveRetryAfter.ts"
 import { stackless } from "./stackless.ts"
 import type { Reason } from "./throttle.ts"
-import { UnavailableTypeId } from "./unavailable.ts"
+import { named, UnavailableTypeId } from "./unavailable.ts"
 
 /**
  * A throttle refused a call on the client's side, because the dependency does not accept enough of what it gets: nothing was sent.
@@ -38,12 +38,11 @@ export class Throttled
 
   override get message(): string {
     const { key, reason, retryAfter, throttle } = this
-    const name = key === undefined ? `the throttle ${throttle}` : `the throttle ${throttle} of ${key}`
     const instead = reason === "priority" ? ", and this one in place of a more important one" : ""
     const when =
       retryAfter === undefined ? "later" : `in ${Duration.format(retryAfter)}, as the dependency has asked for`
     return (
-      `${name} refused the call, which was not sent: the dependency has not accepted enough of the latest calls, so a part of ` +
+      `${named("throttle", throttle, key)} refused the call, which was not sent: the dependency has not accepted enough of the latest calls, so a part of ` +
       `them is refused here${instead}. Try again ${when}`
     )
   }

@@ -8,5 +8,9 @@ export interface Unavailable {
   readonly _tag: string
 }
 
+/** How a message of such an error begins: `the circuit app/Upstream of eu-1`. */
+export const named = (what: string, name: string, key: string | undefined): string =>
+  key === undefined ? `the ${what} ${name}` : `the ${what} ${name} of ${key}`
+
 export const isUnavailable = <E>(error: E): error is Extract<E, Unavailable> =>
   typeof error === "object" && error !== null && UnavailableTypeId in error
